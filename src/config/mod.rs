@@ -1,0 +1,4 @@
+//! The gateway's config: TOML as written (`raw`) becomes a [`model`] that cannot hold a bad value. Pure: the text comes
+//! in as a string. Start reading at [`model::Gateway`].
+
+pub mod model;

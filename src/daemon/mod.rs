@@ -1,0 +1,1 @@
+//! The loop that joins everything: tasks, channels, the clock, the watchdog. No rules of its own.

@@ -1,0 +1,1 @@
+//! What speaks to people and servers: `/metrics` for the LAN. Moves bytes, is not trusted with decisions.
