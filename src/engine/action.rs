@@ -17,6 +17,9 @@ pub enum Action {
     Probe(ProbeRequest),
     /// Make the path use this selection.
     Switch(Switch),
+    /// Running flows of this uplink must end now: it died on standby, or its grace after a failback is over. `None`: of
+    /// every path.
+    EndFlows { uplink: UplinkId, family: Family, path: Option<PathId> },
     /// Read the packet counters of this uplink that often; `None`: no need to.
     WatchCounters { uplink: UplinkId, every: Option<Duration> },
 }

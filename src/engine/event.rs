@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Family, PathId, UplinkId};
+pub use crate::health::local::{Gateway, Link};
 use crate::probe::{Answer, Cookie, ProbeId};
 use crate::time::Instant;
 
@@ -82,10 +83,6 @@ pub enum Event {
         family: Family,
         serial: u64,
     },
-    /// Our own process was not running for so long up to now (SIGSTOP, starvation, a paused machine).
-    Stalled {
-        for_time: Duration,
-    },
     /// Bytes of a metered uplink used in this period.
     Usage {
         uplink: UplinkId,
@@ -99,23 +96,6 @@ pub enum Event {
         command: Command,
         by: String,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Link {
-    /// No device of that name.
-    Missing,
-    /// There, but no signal on the cable (or set down).
-    NoCarrier,
-    Up,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Gateway {
-    /// Through this next hop.
-    Via(IpAddr),
-    /// A point-to-point line: the device is enough.
-    OnLink,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,490 @@
 //! The pure whole: events in, actions and facts out, time as an argument. No clock, no socket, no log, no randomness but
 //! a seed. The daemon, the simulator and `causeway replay` run this same code.
+//!
+//! [`Engine::handle`] and [`Engine::poll`] are the two ways in; `next_action` and `next_fact` the two ways out;
+//! [`Engine::deadline`] says when `poll` is due. Lines judge themselves (`health`), paths decide (`policy`); here they are
+//! joined: common causes, orders, drills, flows that must end.
 
 pub mod action;
+mod common;
+pub mod drill;
 pub mod event;
+pub mod record;
+mod switching;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use action::{Action, DrillRefusal, DrillStep, Fact};
+use common::Groups;
+use drill::Drill;
+use event::{Command, Event};
+
+use crate::config::model::{Check, Family, Gateway, Host, PathId, Target, TargetId, UplinkId};
+use crate::health::line::{Elsewhere, Line};
+use crate::health::{Note, Output, State};
+use crate::policy::path::{Orders, PathState};
+use crate::policy::{Selection, Suppressed};
+use crate::probe::{Outcome, ProbeId, ProbeRequest};
+use crate::time::Instant;
+
+/// Being late by less is what any scheduler does.
+const STALL_LEAST: Duration = Duration::from_millis(20);
+/// Budget steps at which a person is told, in percent of the plan.
+const BUDGET_STEPS: [u8; 4] = [50, 75, 90, 100];
+
+pub struct Engine {
+    config: Gateway,
+    lines: Vec<[Option<Line>; 2]>,
+    /// When each line wants to be polled; two to an uplink.
+    deadlines: Vec<Instant>,
+    paths: Vec<[PathState; 2]>,
+    groups: Groups,
+    preferred: Option<(UplinkId, Option<Instant>)>,
+    drill: Option<Drill>,
+    locked: bool,
+    minute: Option<u16>,
+    usage: Vec<u64>,
+    budget_told: Vec<u8>,
+    stall_limit: Duration,
+    stale_until: Instant,
+    policy_due: Instant,
+    ends: Vec<(Instant, Action)>,
+    retries: Vec<(Instant, PathId, Family)>,
+    watched: Vec<Option<Duration>>,
+    /// Last proof of life to decision, of the newest switch away from a dead line.
+    detection: Option<(u64, Duration)>,
+    serial: u64,
+    actions: VecDeque<Action>,
+    facts: VecDeque<(Instant, Fact)>,
+    output: Output,
+}
+
+impl Engine {
+    /// `adopted` is what the kernel's path tables hold already; a path that is not named starts empty.
+    pub fn new(config: Gateway, seed: u64, adopted: &[(PathId, Family, Selection)], now: Instant) -> Self {
+        let lines: Vec<[Option<Line>; 2]> = config
+            .uplinks
+            .iter()
+            .zip(0u64..)
+            .map(|(uplink, n)| {
+                let families = u32::from(uplink.has(Family::V4)) + u32::from(uplink.has(Family::V6));
+                Family::BOTH.map(|family| {
+                    let targets: Vec<&Target> = uplink.targets.iter().filter(|t| t.family == family).collect();
+                    let seed = seed ^ (n * 2 + family.index() as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let metered = uplink.metered.is_some();
+                    uplink
+                        .has(family)
+                        .then(|| Line::new(&uplink.profile, &targets, metered, families, uplink.enabled, seed, now))
+                })
+            })
+            .collect();
+        let found = |path, family| {
+            let held = adopted.iter().find(|(p, f, _)| (*p, *f) == (path, family));
+            held.map_or_else(Selection::default, |(_, _, selection)| selection.clone())
+        };
+        let paths =
+            config.path_ids().map(|path| Family::BOTH.map(|family| PathState::new(found(path, family), now))).collect();
+        let shortest = config.uplinks.iter().map(|uplink| uplink.profile.interval).min().unwrap_or(STALL_LEAST);
+        let count = config.uplinks.len();
+        let mut engine = Self {
+            groups: Groups::new(&config),
+            deadlines: vec![now; count * 2],
+            lines,
+            paths,
+            preferred: None,
+            drill: None,
+            locked: false,
+            minute: None,
+            usage: vec![0; count],
+            budget_told: vec![0; count],
+            stall_limit: (shortest / 4).max(STALL_LEAST),
+            stale_until: Instant::ORIGIN,
+            policy_due: now,
+            ends: Vec::new(),
+            retries: Vec::new(),
+            watched: vec![None; count],
+            detection: None,
+            serial: 0,
+            actions: VecDeque::new(),
+            facts: VecDeque::new(),
+            output: Output::default(),
+            config,
+        };
+        engine.update_use(now);
+        engine
+    }
+
+    // --- what is known
+
+    pub fn config(&self) -> &Gateway {
+        &self.config
+    }
+
+    pub fn line(&self, uplink: UplinkId, family: Family) -> Option<&Line> {
+        self.lines.get(uplink.index())?[family.index()].as_ref()
+    }
+
+    pub fn path(&self, path: PathId, family: Family) -> &PathState {
+        &self.paths[path.index()][family.index()]
+    }
+
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+
+    pub fn preferred(&self) -> Option<(UplinkId, Option<Instant>)> {
+        self.preferred
+    }
+
+    pub fn drilled(&self) -> Option<UplinkId> {
+        self.drill.as_ref().map(|drill| drill.uplink)
+    }
+
+    pub fn usage(&self, uplink: UplinkId) -> u64 {
+        self.usage.get(uplink.index()).copied().unwrap_or(0)
+    }
+
+    /// The configured target behind a target number of one family.
+    pub fn target(&self, uplink: UplinkId, family: Family, target: TargetId) -> Option<&Target> {
+        self.config.uplinks.get(uplink.index())?.targets.iter().filter(|t| t.family == family).nth(target.index())
+    }
+
+    // --- what comes in
+
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        self.notice_stall(now);
+        match event {
+            Event::Link { uplink, link } => {
+                for family in Family::BOTH {
+                    self.with_line(uplink, family, now, |line, out| line.handle_link(link, now, out));
+                }
+            }
+            Event::Address { uplink, family, address } => {
+                self.with_line(uplink, family, now, |line, out| line.handle_address(address, now, out));
+            }
+            Event::Gateway { uplink, family, gateway } => {
+                self.with_line(uplink, family, now, |line, out| line.handle_gateway(gateway, now, out));
+            }
+            Event::Neighbour { uplink, family, reachable } => {
+                self.with_line(uplink, family, now, |line, _| line.handle_neighbour(reachable));
+            }
+            Event::Counters { uplink, received, sent, received_bytes: _, sent_bytes: _ } => {
+                for family in Family::BOTH {
+                    self.with_line(uplink, family, now, |line, out| line.handle_counters(received, sent, now, out));
+                }
+                self.update_watch(uplink, now);
+            }
+            Event::ProbeSent { probe, at, bytes: _ } => {
+                self.with_line(probe.uplink, probe.family, now, |line, _| line.handle_sent(probe.sequence, at));
+            }
+            Event::ProbeUnsent { probe, reason: _ } => {
+                self.with_line(probe.uplink, probe.family, now, |line, out| line.handle_unsent(probe.sequence, out));
+            }
+            Event::EchoReply { uplink, family, from, sequence, cookie, received } => {
+                if self.is_target(uplink, family, from) {
+                    self.with_line(uplink, family, now, |line, out| {
+                        line.handle_echo(sequence, cookie, received, now, out);
+                    });
+                }
+            }
+            Event::ProbeAnswered { probe, answer, received } => {
+                self.with_line(probe.uplink, probe.family, now, |line, out| {
+                    line.handle_answer(probe.sequence, answer, received, now, out);
+                });
+            }
+            Event::Switched { path, family, serial, took } => self.handle_switched(path, family, serial, took, now),
+            Event::SwitchFailed { path, family, serial } => self.handle_switch_failed(path, family, serial, now),
+            Event::Usage { uplink, bytes } => self.handle_usage(uplink, bytes, now),
+            Event::LocalTime { minute } => {
+                if self.minute.replace(minute) != Some(minute) {
+                    self.policy_due = now;
+                }
+            }
+            Event::Command { command, by } => self.handle_command(command, by, now),
+        }
+        self.decide_if_due(now);
+    }
+
+    /// Everything that is due by time.
+    pub fn poll(&mut self, now: Instant) {
+        self.notice_stall(now);
+        for index in 0..self.deadlines.len() {
+            if self.deadlines[index] <= now {
+                let uplink = UplinkId(u8::try_from(index / 2).unwrap_or(u8::MAX));
+                self.with_line(uplink, Family::BOTH[index % 2], now, |line, out| line.poll(now, out));
+            }
+        }
+        self.poll_orders(now);
+        self.poll_ends(now);
+        self.decide_if_due(now);
+    }
+
+    /// When `poll` has something to do.
+    pub fn deadline(&self) -> Instant {
+        let lines = self.deadlines.iter().copied().min().unwrap_or(Instant::NEVER);
+        let preferred = self.preferred.and_then(|(_, until)| until).unwrap_or(Instant::NEVER);
+        let drill = self.drill.as_ref().map_or(Instant::NEVER, Drill::due);
+        let ends = self.ends.iter().map(|(at, _)| *at).min().unwrap_or(Instant::NEVER);
+        let retries = self.retries.iter().map(|(at, ..)| *at).min().unwrap_or(Instant::NEVER);
+        lines.min(self.policy_due).min(preferred).min(drill).min(ends).min(retries)
+    }
+
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub fn next_fact(&mut self) -> Option<(Instant, Fact)> {
+        self.facts.pop_front()
+    }
+
+    // --- lines
+
+    fn with_line(&mut self, uplink: UplinkId, family: Family, now: Instant, act: impl FnOnce(&mut Line, &mut Output)) {
+        let mut output = std::mem::take(&mut self.output);
+        if let Some(line) = self.lines.get_mut(uplink.index()).and_then(|line| line[family.index()].as_mut()) {
+            act(line, &mut output);
+            self.deadlines[uplink.index() * 2 + family.index()] = line.deadline();
+            let patience = line_patience(line);
+            for (target, sequence, cookie) in output.probes.drain(..) {
+                let probe = ProbeId { uplink, family, target, sequence };
+                self.actions.push_back(Action::Probe(ProbeRequest { probe, cookie, patience }));
+            }
+            for note in output.notes.drain(..) {
+                self.handle_note(uplink, family, note, now);
+            }
+        } else if let Some(deadline) = self.deadlines.get_mut(uplink.index() * 2 + family.index()) {
+            *deadline = Instant::NEVER;
+        }
+        self.output = output;
+    }
+
+    fn handle_note(&mut self, uplink: UplinkId, family: Family, note: Note, now: Instant) {
+        match note {
+            Note::Settled { target, outcome } => {
+                self.compare_lines(uplink, family, target, outcome, now);
+                let target = self.site_target(uplink, family, target);
+                self.tell(Fact::ProbeSettled { uplink, target, outcome }, now);
+            }
+            Note::Transition { from, to, evidence } => {
+                // A suspicion, and a suspicion that was none, change nothing for the paths.
+                if to != State::Suspect && (from != State::Suspect || to == State::Down || to == State::Degraded) {
+                    self.policy_due = now;
+                }
+                if to == State::Down {
+                    self.end_flows_of_standby(uplink, family);
+                }
+                self.tell(Fact::Transition { uplink, family, from, to, evidence }, now);
+                self.update_watch(uplink, now);
+            }
+            Note::Suspicion { confirmed } => self.tell(Fact::Suspicion { uplink, family, confirmed }, now),
+            Note::OutageOpened { since, cause } => {
+                self.tell(Fact::OutageOpened { uplink, family, since, cause }, now);
+            }
+            Note::OutageClosed { since, until, cause, flaps } => {
+                self.tell(Fact::OutageClosed { uplink, family, since, until, cause, flaps }, now);
+            }
+        }
+    }
+
+    /// What this outcome says about the target itself, seen over all lines.
+    fn compare_lines(&mut self, uplink: UplinkId, family: Family, target: TargetId, outcome: Outcome, now: Instant) {
+        if matches!(outcome, Outcome::Unsent | Outcome::Void) {
+            return;
+        }
+        let Some(line) = self.lines[uplink.index()][family.index()].as_ref() else { return };
+        let failed_in_row = line.targets().get(target.index()).map_or(0, |target| target.failed_in_row);
+        let Some(group) = self.groups.handle_settled(uplink, family, target, failed_in_row) else { return };
+        let mut asked = 0;
+        let mut failing = 0;
+        for member in &group.members {
+            let Some(line) = self.lines[member.uplink.index()][member.family.index()].as_ref() else { continue };
+            let others = || line.targets().iter().enumerate().filter(|(n, _)| *n != member.target.index());
+            // A line on which nothing answers says nothing about a target.
+            if !line.is_local_ok() || !others().any(|(_, other)| other.failed_in_row == 0 && other.last_reply.is_some())
+            {
+                continue;
+            }
+            asked += 1;
+            failing += u32::from(member.seen == Elsewhere::Fails);
+        }
+        let suspect = if group.suspect { failed_in_row > 0 } else { asked > 1 && failing == asked };
+        let changed = std::mem::replace(&mut group.suspect, suspect) != suspect;
+        let members = group.members.clone();
+        for member in &members {
+            let others = members.iter().filter(|other| *other != member);
+            let elsewhere = others.fold(Elsewhere::NotAsked, |known, other| match (known, other.seen) {
+                (Elsewhere::Answers, _) | (_, Elsewhere::Answers) => Elsewhere::Answers,
+                (Elsewhere::Fails, _) | (_, Elsewhere::Fails) => Elsewhere::Fails,
+                (Elsewhere::NotAsked, Elsewhere::NotAsked) => Elsewhere::NotAsked,
+            });
+            if let Some(line) = self.lines[member.uplink.index()][member.family.index()].as_mut() {
+                line.set_elsewhere(member.target, elsewhere);
+                line.set_suspect_target(member.target, suspect);
+            }
+            if changed {
+                let target = self.site_target(member.uplink, member.family, member.target);
+                self.tell(Fact::TargetSuspect { uplink: member.uplink, target, suspect }, now);
+            }
+        }
+    }
+
+    /// The number of a family's target among all targets of the uplink, as facts and labels use it.
+    fn site_target(&self, uplink: UplinkId, family: Family, target: TargetId) -> TargetId {
+        let targets = self.config.uplink(uplink).targets.iter().enumerate();
+        let found = targets.filter(|(_, t)| t.family == family).nth(target.index());
+        found.map_or(target, |(index, _)| TargetId(u8::try_from(index).unwrap_or(u8::MAX)))
+    }
+
+    /// R2: a reply counts only from an address that we ask there. Names are checked where they are resolved.
+    fn is_target(&self, uplink: UplinkId, family: Family, from: std::net::IpAddr) -> bool {
+        self.config.uplinks.get(uplink.index()).is_some_and(|uplink| {
+            uplink.targets.iter().any(|target| match &target.check {
+                Check::Icmp { host: Host::Address(address) } => *address == from,
+                Check::Icmp { host: Host::Name(_) } => target.family == family,
+                Check::Tcp { .. } | Check::Dns { .. } | Check::Http { .. } => false,
+            })
+        })
+    }
+
+    /// `poll` was due long ago: our own process did not run. What waited meanwhile says nothing about the lines.
+    fn notice_stall(&mut self, now: Instant) {
+        let late = now.since(self.deadline());
+        if late < self.stall_limit {
+            return;
+        }
+        for line in self.lines.iter_mut().flatten().flatten() {
+            line.handle_stall(late);
+        }
+        self.stale_until = now + Duration::from_millis(500);
+        self.tell(Fact::Stalled { for_time: late }, now);
+    }
+
+    // --- orders
+
+    fn handle_command(&mut self, command: Command, by: String, now: Instant) {
+        match command {
+            Command::Use { uplink, for_time } => {
+                self.abort_drill(now);
+                let until = for_time.map(|time| now + time);
+                self.preferred = Some((uplink, until));
+                self.tell(Fact::Preferred { uplink: Some(uplink), until, by }, now);
+            }
+            Command::UseAutomatic => {
+                self.abort_drill(now);
+                self.preferred = None;
+                self.tell(Fact::Preferred { uplink: None, until: None, by }, now);
+            }
+            Command::Lock | Command::Unlock => {
+                self.locked = command == Command::Lock;
+                self.tell(Fact::Locked { locked: self.locked, by }, now);
+            }
+            Command::Drill { uplink } => match self.refuse_drill(uplink) {
+                Some(why) => self.tell(Fact::Drill { uplink, step: DrillStep::Refused { why } }, now),
+                None => {
+                    self.drill = Some(Drill { uplink, started: now, moved: None, before: self.preferred });
+                    self.preferred = Some((uplink, None));
+                    self.tell(Fact::Drill { uplink, step: DrillStep::Started }, now);
+                }
+            },
+        }
+        self.policy_due = now;
+    }
+
+    /// Why a drill of this uplink cannot start now.
+    pub fn refuse_drill(&self, uplink: UplinkId) -> Option<DrillRefusal> {
+        let lines = || Family::BOTH.into_iter().filter_map(move |family| self.line(uplink, family));
+        let listed = |path: PathId| self.config.paths[path.index()].uplinks().any(|id| id == uplink);
+        if self.drill.is_some() {
+            Some(DrillRefusal::AlreadyRunning)
+        } else if self.locked {
+            Some(DrillRefusal::Locked)
+        } else if !self.config.path_ids().any(listed) {
+            Some(DrillRefusal::NoPath)
+        } else if !lines().any(|line| line.settled_state() == State::Up) {
+            Some(DrillRefusal::NotUp)
+        } else if Family::BOTH.into_iter().any(|f| self.path(PathId::DEFAULT, f).selection.contains(uplink)) {
+            Some(DrillRefusal::InUse)
+        } else {
+            None
+        }
+    }
+
+    fn abort_drill(&mut self, now: Instant) {
+        if let Some(drill) = self.drill.take() {
+            self.preferred = drill.before;
+            self.tell(Fact::Drill { uplink: drill.uplink, step: DrillStep::Aborted }, now);
+        }
+    }
+
+    fn poll_orders(&mut self, now: Instant) {
+        if self.drill.is_none()
+            && let Some((_, Some(until))) = self.preferred
+            && until <= now
+        {
+            self.preferred = None;
+            self.tell(Fact::Preferred { uplink: None, until: None, by: "schedule".to_owned() }, now);
+            self.policy_due = now;
+        }
+        let Some(drill) = &self.drill else { return };
+        let (uplink, started, moved) = (drill.uplink, drill.started, drill.moved);
+        let up = |family| self.line(uplink, family).is_none_or(|line| line.settled_state() == State::Up);
+        let broken = moved.is_some() && !Family::BOTH.into_iter().any(up);
+        if !broken && drill.due() > now {
+            return;
+        }
+        let asked = |family| {
+            let line = self.line(uplink, family)?;
+            Some(line.last_life() >= moved && line.targets().iter().any(|t| t.last_reply >= moved))
+        };
+        let answered = Family::BOTH.into_iter().filter_map(asked).any(|answered| answered);
+        let lasted = now.since(started);
+        let passed = moved.is_some() && !broken && answered;
+        let step = if passed { DrillStep::Passed { lasted } } else { DrillStep::Failed { lasted } };
+        self.preferred = drill.before;
+        self.drill = None;
+        self.tell(Fact::Drill { uplink, step }, now);
+        self.policy_due = now;
+    }
+
+    fn handle_usage(&mut self, uplink: UplinkId, bytes: u64, now: Instant) {
+        let Some(metered) = self.config.uplinks.get(uplink.index()).and_then(|uplink| uplink.metered) else { return };
+        let before = std::mem::replace(&mut self.usage[uplink.index()], bytes);
+        let percent = u8::try_from((u128::from(bytes) * 100 / u128::from(metered.plan.max(1))).min(255)).unwrap_or(255);
+        let step = BUDGET_STEPS.into_iter().rev().find(|step| percent >= *step).unwrap_or(0);
+        let told = std::mem::replace(&mut self.budget_told[uplink.index()], step);
+        if step > told {
+            self.tell(Fact::Budget { uplink, percent: step }, now);
+        }
+        let limit = metered.plan.saturating_sub(metered.reserve);
+        if (before >= limit) != (bytes >= limit) {
+            self.policy_due = now;
+        }
+    }
+
+    fn orders(&self, now: Instant) -> Orders {
+        Orders {
+            preferred: self.preferred.map(|(uplink, _)| uplink),
+            drill: self.drill.is_some(),
+            locked: self.locked,
+            stale: now < self.stale_until,
+            minute: self.minute,
+        }
+    }
+
+    fn tell(&mut self, fact: Fact, now: Instant) {
+        self.facts.push_back((now, fact));
+    }
+
+    fn tell_suppressed(&mut self, path: PathId, family: Family, reason: Suppressed, now: Instant) {
+        self.tell(Fact::NotSwitched { path, family, reason }, now);
+    }
+}
+
+/// The edge may forget a probe after this.
+fn line_patience(line: &Line) -> Duration {
+    line.settle_after()
+}
+
+#[cfg(test)]
+mod tests;

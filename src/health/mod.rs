@@ -1,11 +1,22 @@
 //! Health of one uplink and family: outcomes, link facts and counters go in, a [`State`] with its [`Evidence`] comes out.
-//! Pure. Start reading at `machine`.
+//! Pure. Start reading at [`line::Line`].
+
+pub mod flaps;
+pub mod line;
+pub mod local;
+pub mod passive;
+pub mod quality;
+pub mod sequential;
+pub mod target;
+mod verdict;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::TargetId;
+use crate::probe::{Cookie, Outcome};
+use crate::time::Instant;
 
 /// Names as in `causeway_uplink_state{state}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +100,41 @@ pub enum Verdict {
     Wrong,
     /// Carrier, address or gateway are gone.
     Local,
+}
+
+/// What a line tells its engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    Transition {
+        from: State,
+        to: State,
+        evidence: Box<Evidence>,
+    },
+    Settled {
+        target: TargetId,
+        outcome: Outcome,
+    },
+    /// A suspicion came to an end.
+    Suspicion {
+        confirmed: bool,
+    },
+    OutageOpened {
+        since: Instant,
+        cause: Cause,
+    },
+    OutageClosed {
+        since: Instant,
+        until: Instant,
+        cause: Cause,
+        flaps: u32,
+    },
+}
+
+/// Probes to send and notes, collected while a line handles one input.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub probes: Vec<(TargetId, u32, Cookie)>,
+    pub notes: Vec<Note>,
 }
 
 /// What was seen when the state changed; `why`, the ledger and the journal say it in words.

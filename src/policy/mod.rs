@@ -1,5 +1,8 @@
 //! Health of all uplinks goes in, for each path and family a [`Selection`] with its [`Reason`] comes out, and also the
-//! reason why nothing was done. Pure.
+//! reason why nothing was done. Pure. Start reading at [`path::PathState::decide`].
+
+pub mod choice;
+pub mod path;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,10 @@
 //! Probes of one uplink: when the next one is due (`schedule`), which reply belongs to which probe (`matching`), and the
 //! packets themselves (`packet`, pure; `io`, the edge). A probe ends in exactly one [`Outcome`].
 
+pub mod flight;
+pub mod rtt;
+pub mod schedule;
+
 use std::fmt;
 use std::time::Duration;
 

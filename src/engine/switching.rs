@@ -1,0 +1,270 @@
+//! From lines to switches: the views that policy decides on, and what a decision asks of the kernel.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::action::{Action, DrillStep, Fact, Switch};
+use crate::config::model::{FailbackFlows, Family, PathId, UplinkId};
+use crate::health::{State, Verdict};
+use crate::policy::choice::Rank;
+use crate::policy::path::{Decision, LineView};
+use crate::policy::{Reason, Selection};
+use crate::time::Instant;
+
+/// The kernel refused a switch: ask again after this.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Engine {
+    pub(super) fn decide_if_due(&mut self, now: Instant) {
+        if self.policy_due <= now {
+            self.policy_due = Instant::NEVER;
+            self.decide(now);
+        }
+    }
+
+    fn decide(&mut self, now: Instant) {
+        let orders = self.orders(now);
+        for family in Family::BOTH {
+            if !self.config.uplinks.iter().any(|uplink| uplink.has(family)) {
+                continue;
+            }
+            let views: Vec<Option<LineView>> =
+                self.config.uplink_ids().map(|uplink| self.view(uplink, family, now)).collect();
+            let mut switches = Vec::new();
+            for id in self.config.path_ids() {
+                let path = &self.config.paths[id.index()];
+                let state = &mut self.paths[id.index()][family.index()];
+                match state.decide(path, &views, &orders, now) {
+                    Decision::Keep { suppressed, recheck } => {
+                        let changed = state.suppressed != suppressed;
+                        state.suppressed = suppressed;
+                        self.policy_due = self.policy_due.min(recheck.max(now + Duration::from_millis(1)));
+                        if let (true, Some(reason)) = (changed, suppressed) {
+                            self.tell_suppressed(id, family, reason, now);
+                        }
+                    }
+                    Decision::Switch { to, reason } => {
+                        let from = std::mem::take(&mut state.selection);
+                        state.handle_switch(to.clone(), reason, &orders, now);
+                        switches.push((id, from, to, reason));
+                    }
+                }
+            }
+            self.switch_all(switches, family, &views, now);
+        }
+        self.update_use(now);
+    }
+
+    /// All paths of one turn: routes first, then, with the last of them, the flows of what is dead.
+    fn switch_all(
+        &mut self,
+        switches: Vec<(PathId, Selection, Selection, Reason)>,
+        family: Family,
+        views: &[Option<LineView>],
+        now: Instant,
+    ) {
+        let rank = |uplink: UplinkId| views.get(uplink.index()).and_then(Option::as_ref).map(|view| view.rank);
+        let mut dead: Vec<UplinkId> = Vec::new();
+        for (_, from, to, _) in &switches {
+            let left = from.uplinks().filter(|uplink| !to.contains(*uplink) && !to.is_empty());
+            for uplink in left.filter(|uplink| rank(*uplink).is_none_or(|rank| rank >= Rank::Loss)) {
+                if !dead.contains(&uplink) {
+                    dead.push(uplink);
+                }
+            }
+        }
+        let last = switches.len().saturating_sub(1);
+        for (index, (path, from, to, reason)) in switches.into_iter().enumerate() {
+            self.serial += 1;
+            let life = |uplink: UplinkId| views.get(uplink.index())?.as_ref()?.last_life;
+            let last_life = from.uplinks().filter(|uplink| !to.contains(*uplink)).filter_map(life).max();
+            if reason == Reason::Failback {
+                self.plan_failback_flows(path, family, &from, &to, now);
+            }
+            if let (Reason::Down(_), Some(life)) = (reason, last_life) {
+                self.detection = Some((self.serial, now.since(life)));
+            }
+            let switch = Switch {
+                serial: self.serial,
+                path,
+                family,
+                from,
+                to,
+                reason,
+                dead: if index == last { dead.clone() } else { Vec::new() },
+                last_life,
+                decided: now,
+            };
+            self.tell(Fact::Switch(Box::new(switch.clone())), now);
+            self.actions.push_back(Action::Switch(switch));
+        }
+    }
+
+    fn plan_failback_flows(&mut self, path: PathId, family: Family, from: &Selection, to: &Selection, now: Instant) {
+        let at = match self.config.paths[path.index()].failback.flows {
+            FailbackFlows::Drain { at_most: None } => return,
+            FailbackFlows::Drain { at_most: Some(time) } | FailbackFlows::Cut { grace: time } => now + time,
+            // At once and all of the path, so that the flows of one client stay together.
+            FailbackFlows::Together => now + RETRY,
+        };
+        for uplink in from.uplinks().filter(|uplink| !to.contains(*uplink)) {
+            self.ends.push((at, Action::EndFlows { uplink, family, path: Some(path) }));
+        }
+    }
+
+    /// A line died on which old flows may still run although no path uses it. They go only if there is a better one.
+    pub(super) fn end_flows_of_standby(&mut self, uplink: UplinkId, family: Family) {
+        let used = |path: PathId| self.paths[path.index()][family.index()].selection.contains(uplink);
+        if self.config.path_ids().any(used) {
+            return;
+        }
+        let usable = |id: UplinkId| {
+            self.line(id, family).is_some_and(|line| matches!(line.settled_state(), State::Up | State::Degraded))
+        };
+        let default = &self.paths[PathId::DEFAULT.index()][family.index()].selection;
+        if default.uplinks().any(usable) {
+            self.actions.push_back(Action::EndFlows { uplink, family, path: None });
+        }
+    }
+
+    pub(super) fn poll_ends(&mut self, now: Instant) {
+        if self.ends.iter().any(|(at, _)| *at <= now) {
+            let (due, later) = std::mem::take(&mut self.ends).into_iter().partition(|(at, _)| *at <= now);
+            self.ends = later;
+            let due: Vec<(Instant, Action)> = due;
+            for (_, action) in due {
+                // The path went back to that uplink meanwhile: its flows are where they belong.
+                if let Action::EndFlows { uplink, family, path: Some(path) } = &action
+                    && self.paths[path.index()][family.index()].selection.contains(*uplink)
+                {
+                    continue;
+                }
+                self.actions.push_back(action);
+            }
+        }
+        if self.retries.iter().any(|(at, ..)| *at <= now) {
+            let (due, later) = std::mem::take(&mut self.retries).into_iter().partition(|(at, ..)| *at <= now);
+            self.retries = later;
+            let due: Vec<(Instant, PathId, Family)> = due;
+            for (_, path, family) in due {
+                self.ask_again(path, family, now);
+            }
+        }
+    }
+
+    pub(super) fn handle_switched(&mut self, path: PathId, family: Family, serial: u64, took: Duration, now: Instant) {
+        let state = &self.paths[path.index()][family.index()];
+        let detection = match state.reason {
+            Some(Reason::Down(_)) => self.detection.take().filter(|(s, _)| *s == serial).map(|(_, time)| time),
+            Some(
+                Reason::Start
+                | Reason::Degraded
+                | Reason::Failback
+                | Reason::Share
+                | Reason::Better
+                | Reason::Manual
+                | Reason::Drill
+                | Reason::DrillEnd
+                | Reason::Budget,
+            )
+            | None => None,
+        };
+        self.tell(Fact::Switched { serial, path, family, detection, took }, now);
+        if let Some(drill) = self.drill.as_mut()
+            && drill.moved.is_none()
+            && self.paths[path.index()][family.index()].selection.contains(drill.uplink)
+        {
+            drill.moved = Some(now);
+            let uplink = drill.uplink;
+            self.tell(Fact::Drill { uplink, step: DrillStep::Moved }, now);
+        }
+    }
+
+    pub(super) fn handle_switch_failed(&mut self, path: PathId, family: Family, serial: u64, now: Instant) {
+        self.tell(Fact::SwitchFailed { serial, path, family }, now);
+        if !self.retries.iter().any(|(_, p, f)| (*p, *f) == (path, family)) {
+            self.retries.push((now + RETRY, path, family));
+        }
+    }
+
+    fn ask_again(&mut self, path: PathId, family: Family, now: Instant) {
+        let state = &self.paths[path.index()][family.index()];
+        let dead = self.config.uplink_ids().filter(|uplink| {
+            let view = self.view(*uplink, family, now);
+            !state.selection.contains(*uplink) && view.is_some_and(|view| view.rank >= Rank::Loss)
+        });
+        let switch = Switch {
+            serial: self.serial + 1,
+            path,
+            family,
+            from: state.selection.clone(),
+            to: state.selection.clone(),
+            reason: state.reason.unwrap_or(Reason::Start),
+            dead: if state.selection.is_empty() { Vec::new() } else { dead.collect() },
+            last_life: None,
+            decided: now,
+        };
+        self.serial += 1;
+        self.actions.push_back(Action::Switch(switch));
+    }
+
+    pub(super) fn view(&self, uplink: UplinkId, family: Family, now: Instant) -> Option<LineView> {
+        let line = self.line(uplink, family)?;
+        let config = self.config.uplink(uplink);
+        let spent =
+            config.metered.is_some_and(|metered| self.usage(uplink) >= metered.plan.saturating_sub(metered.reserve));
+        let (mut rank, mut patience) = (Rank::Dead, Duration::ZERO);
+        match line.settled_state() {
+            State::Disabled => return None,
+            State::Up => rank = Rank::Up,
+            State::Degraded => {
+                rank = Rank::Degraded;
+                // Slow for a moment is what a full queue does; lossy for sure is not waited for.
+                patience = if line.is_lossy() { Duration::ZERO } else { config.profile.quality_window };
+            }
+            State::Probation => rank = Rank::Probation,
+            State::Unknown if line.is_local_ok() => rank = Rank::Unknown,
+            State::Down if line.verdict() == Some(Verdict::Loss) => rank = Rank::Loss,
+            State::Unknown | State::Down | State::Suspect => {}
+        }
+        if spent && rank < Rank::OverBudget {
+            rank = Rank::OverBudget;
+        }
+        let flaps = line.flaps();
+        let base = config.profile.recover_after;
+        Some(LineView {
+            rank,
+            weight: config.weight,
+            since: line.settled_since(),
+            patience,
+            verdict: line.verdict(),
+            last_life: line.last_life(),
+            local_ok: line.is_local_ok(),
+            flapping: flaps.is_flapping(now),
+            back_off: flaps.recover_after(base, now).saturating_sub(base),
+        })
+    }
+
+    /// Lines in use are probed faster and watched.
+    pub(super) fn update_use(&mut self, now: Instant) {
+        for uplink in self.config.uplink_ids() {
+            for family in Family::BOTH {
+                let used = self.paths.iter().any(|path| path[family.index()].selection.contains(uplink));
+                let slot = uplink.index() * 2 + family.index();
+                if let Some(line) = self.lines[uplink.index()][family.index()].as_mut() {
+                    line.set_in_use(used, now);
+                    self.deadlines[slot] = line.deadline();
+                }
+            }
+            self.update_watch(uplink, now);
+        }
+    }
+
+    pub(super) fn update_watch(&mut self, uplink: UplinkId, now: Instant) {
+        let lines = self.lines[uplink.index()].iter().flatten();
+        let every = lines.filter_map(|line| line.counters_every(now)).min();
+        if std::mem::replace(&mut self.watched[uplink.index()], every) != every {
+            self.actions.push_back(Action::WatchCounters { uplink, every });
+        }
+    }
+}

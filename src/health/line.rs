@@ -1,0 +1,593 @@
+//! One uplink and family: the machine that turns outcomes and link facts into a [`State`].
+//!
+//! ```text
+//!     disabled ─ unknown ─► up ⇄ degraded
+//!                  ▲         │ first overdue, or passive trigger
+//!                  │         ▼
+//!               probation ◄─ down ◄─ suspect (burst) ─► up (any reply; the lost ones stay counted as loss)
+//! ```
+//!
+//! Inputs are here; what follows from them is decided in `verdict`. A burst is apart from the state: any reply ends the
+//! suspicion of silence, but the burst goes on until it is certain how much is lost ([`super::sequential`]).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::flaps::Flaps;
+use super::local::{Gateway, Link};
+use super::passive::Passive;
+use super::quality::Quality;
+use super::sequential::Tally;
+use super::target::{Kind, TargetHealth};
+use super::{Cause, Evidence, Note, Output, State, Verdict};
+use crate::config::model::{Profile, Target, TargetId};
+use crate::probe::flight::{Flight, Pending, Stage};
+use crate::probe::schedule::{PAGE, POLITE, Schedule, Turn};
+use crate::probe::{Answer, Cookie, Outcome, Wrong};
+use crate::time::Instant;
+
+/// A metered line that is down is asked this often: it costs nothing while nothing comes back.
+const METERED_DOWN_INTERVAL: Duration = Duration::from_secs(5);
+/// Passive life lets this many probes in a row be skipped on a metered line, then one is sent all the same.
+const SKIP_MOST: u32 = 10;
+/// Counters of a line without traffic: often enough to notice within a quarter second that it starts.
+const IDLE_COUNTERS: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Debug)]
+pub(super) struct Burst {
+    pub started: Instant,
+    pub passive: bool,
+    pub tally: Tally,
+    /// A reply came since it started.
+    pub alive: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Recovery {
+    pub first_reply: Instant,
+    pub due: Instant,
+    pub replied: u16,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Outage {
+    pub since: Instant,
+    pub cause: Cause,
+    pub flaps: u32,
+}
+
+/// Times our own process was late since the last reply.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stalls {
+    pub count: u32,
+    pub void: u32,
+    pub longest: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub(super) profile: Profile,
+    pub(super) metered: bool,
+    /// Families of the uplink that are probed: on standby they share the metered interval.
+    pub(super) families: u32,
+    pub(super) targets: Vec<TargetHealth>,
+    pub(super) link: Link,
+    pub(super) address: Option<IpAddr>,
+    pub(super) gateway: Option<Gateway>,
+    pub(super) neighbour: Option<bool>,
+    pub(super) state: State,
+    pub(super) since: Instant,
+    /// State and time before `suspect`.
+    pub(super) before: (State, Instant),
+    pub(super) evidence: Evidence,
+    /// `degraded` because of loss, not of latency.
+    pub(super) lossy: bool,
+    pub(super) asked_since: Instant,
+    pub(super) last_reply: Option<Instant>,
+    pub(super) flight: Flight,
+    pub(super) schedule: Schedule,
+    pub(super) burst: Option<Burst>,
+    pub(super) quality: Quality,
+    pub(super) quality_checked: Instant,
+    pub(super) passive: Passive,
+    pub(super) flaps: Flaps,
+    pub(super) recovery: Option<Recovery>,
+    pub(super) outage: Option<Outage>,
+    pub(super) stalls: Stalls,
+    pub(super) elsewhere: Vec<Elsewhere>,
+    /// Was `up` at least once: from then on a failure is an outage and a return must be proved.
+    pub(super) proved: bool,
+    in_use: bool,
+    skipped: u32,
+    random: ChaCha8Rng,
+}
+
+/// What the other lines know about the same target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// No other line asks it.
+    #[default]
+    NotAsked,
+    Answers,
+    Fails,
+}
+
+impl Line {
+    pub fn new(
+        profile: &Profile,
+        targets: &[&Target],
+        metered: bool,
+        families: u32,
+        enabled: bool,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let state = if enabled { State::Unknown } else { State::Disabled };
+        Self {
+            profile: profile.clone(),
+            metered,
+            families: families.max(1),
+            targets: targets.iter().map(|target| TargetHealth::new(target)).collect(),
+            link: Link::Missing,
+            address: None,
+            gateway: None,
+            neighbour: None,
+            state,
+            since: now,
+            before: (state, now),
+            evidence: Evidence::default(),
+            lossy: false,
+            asked_since: now,
+            last_reply: None,
+            flight: Flight::default(),
+            schedule: Schedule::new(now),
+            burst: None,
+            quality: Quality::new(profile.quality_window),
+            quality_checked: now,
+            passive: Passive::default(),
+            flaps: Flaps::default(),
+            recovery: None,
+            outage: None,
+            stalls: Stalls::default(),
+            elsewhere: vec![Elsewhere::default(); targets.len()],
+            proved: false,
+            in_use: false,
+            skipped: 0,
+            random: ChaCha8Rng::seed_from_u64(seed),
+        }
+    }
+
+    // --- what is known
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The state that counts while a suspicion is not settled: the one before it.
+    pub fn settled_state(&self) -> State {
+        if self.state == State::Suspect { self.before.0 } else { self.state }
+    }
+
+    pub fn settled_since(&self) -> Instant {
+        if self.state == State::Suspect { self.before.1 } else { self.since }
+    }
+
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.evidence.verdict.filter(|_| self.state == State::Down)
+    }
+
+    pub fn cause(&self) -> Option<Cause> {
+        self.evidence.cause
+    }
+
+    /// Evidence of the last transition.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
+    pub fn flaps(&self) -> &Flaps {
+        &self.flaps
+    }
+
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    pub fn targets(&self) -> &[TargetHealth] {
+        &self.targets
+    }
+
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    pub fn gateway(&self) -> Option<Gateway> {
+        self.gateway
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.flight.len()
+    }
+
+    /// When probation ends if nothing more is missed.
+    pub fn recovers_at(&self) -> Option<Instant> {
+        self.recovery.as_ref().map(|recovery| recovery.due)
+    }
+
+    pub fn outage_since(&self) -> Option<Instant> {
+        self.outage.as_ref().map(|outage| outage.since)
+    }
+
+    /// The last sign that something beyond the line answered.
+    pub fn last_life(&self) -> Option<Instant> {
+        self.last_reply.max(self.passive.grew())
+    }
+
+    /// Device, address and gateway are there.
+    pub fn is_local_ok(&self) -> bool {
+        self.link == Link::Up && self.address.is_some() && self.gateway.is_some()
+    }
+
+    /// How often the engine wants the packet counters.
+    pub fn counters_every(&self, now: Instant) -> Option<Duration> {
+        let watched = self.in_use && self.is_local_ok() && self.state != State::Disabled;
+        watched.then(|| {
+            let moving = self.passive.is_moving(now, Duration::from_secs(2));
+            if moving { self.profile.counters_every } else { self.profile.counters_every.max(IDLE_COUNTERS) }
+        })
+    }
+
+    /// The next instant at which `poll` has something to do.
+    pub fn deadline(&self) -> Instant {
+        if self.state == State::Disabled || !self.is_local_ok() {
+            return self.flight.deadline();
+        }
+        let recovery = self.recovery.as_ref().map_or(Instant::NEVER, |recovery| recovery.due);
+        self.schedule.due().min(self.flight.deadline()).min(recovery)
+    }
+
+    // --- what comes in
+
+    pub fn handle_link(&mut self, link: Link, now: Instant, out: &mut Output) {
+        if self.link == link {
+            return;
+        }
+        let was_up = self.link == Link::Up;
+        self.link = link;
+        if !was_up || link != Link::Up {
+            self.passive.forget();
+        }
+        self.local_changed(now, out);
+    }
+
+    pub fn handle_address(&mut self, address: Option<IpAddr>, now: Instant, out: &mut Output) {
+        if self.address == address {
+            return;
+        }
+        self.address = address;
+        // Replies to the old address will not come back.
+        self.void_flight();
+        self.local_changed(now, out);
+    }
+
+    pub fn handle_gateway(&mut self, gateway: Option<Gateway>, now: Instant, out: &mut Output) {
+        if self.gateway == gateway {
+            return;
+        }
+        self.gateway = gateway;
+        self.local_changed(now, out);
+    }
+
+    pub fn handle_neighbour(&mut self, reachable: bool) {
+        self.neighbour = Some(reachable);
+    }
+
+    pub fn handle_counters(&mut self, received: u64, sent: u64, now: Instant, out: &mut Output) {
+        self.passive.handle_counters(received, sent, now);
+        if matches!(self.state, State::Up | State::Degraded)
+            && self.burst.is_none()
+            && self.passive.is_quiet(now, self.profile.quiet_after)
+        {
+            self.begin_burst(true, now, out);
+        }
+    }
+
+    pub fn handle_sent(&mut self, sequence: u32, at: Instant) {
+        let (floor, ceiling) = (self.profile.overdue_floor, self.profile.dead_after / 2);
+        let Some(pending) = self.flight.find_mut(sequence) else { return };
+        let Some(target) = self.targets.get(pending.target.index()) else { return };
+        pending.sent = at;
+        pending.stage = Stage::Waiting;
+        pending.next = at + target.rtt.overdue_after(floor, ceiling);
+    }
+
+    pub fn handle_unsent(&mut self, sequence: u32, out: &mut Output) {
+        if let Some(pending) = self.flight.take(sequence) {
+            self.settle_neutral(&pending, Outcome::Unsent, out);
+        }
+    }
+
+    /// An echo reply from the asked address. Returns whether it was one of ours.
+    pub fn handle_echo(
+        &mut self,
+        wire_sequence: u16,
+        cookie: Cookie,
+        received: Instant,
+        now: Instant,
+        out: &mut Output,
+    ) -> bool {
+        match self.flight.take_echo(wire_sequence, cookie) {
+            Some(pending) => {
+                self.settle_reply(&pending, received, now, out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn handle_answer(&mut self, sequence: u32, answer: Answer, received: Instant, now: Instant, out: &mut Output) {
+        // An ICMP error is evidence of the cause only; anybody can send one. The probe goes on waiting.
+        if answer == Answer::Unreachable {
+            return;
+        }
+        let Some(pending) = self.flight.take(sequence) else { return };
+        match answer {
+            Answer::Reply => self.settle_reply(&pending, received, now, out),
+            Answer::Refused => self.settle_failed(&pending, Outcome::Refused, now, out),
+            Answer::Wrong(wrong) => self.settle_failed(&pending, Outcome::Wrong(wrong), now, out),
+            Answer::Unreachable => {}
+        }
+    }
+
+    /// Our own process was late by so much: what waits says nothing.
+    pub fn handle_stall(&mut self, for_time: Duration) {
+        let waiting = self.flight.iter().filter(|pending| !pending.void).count();
+        self.stalls.count = self.stalls.count.saturating_add(1);
+        self.stalls.void = self.stalls.void.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
+        self.stalls.longest = self.stalls.longest.max(for_time);
+        self.void_flight();
+    }
+
+    pub fn set_in_use(&mut self, in_use: bool, now: Instant) {
+        if self.in_use != in_use {
+            self.in_use = in_use;
+            self.passive.forget();
+            // From 30 s on standby to 1 s in use without waiting for the old turn.
+            self.schedule.hurry(now + self.interval());
+        }
+    }
+
+    pub fn set_suspect_target(&mut self, target: TargetId, suspect: bool) {
+        if let Some(target) = self.targets.get_mut(target.index()) {
+            target.suspect = suspect;
+        }
+    }
+
+    pub fn set_elsewhere(&mut self, target: TargetId, elsewhere: Elsewhere) {
+        if let Some(slot) = self.elsewhere.get_mut(target.index()) {
+            *slot = elsewhere;
+        }
+    }
+
+    // --- time
+
+    pub fn poll(&mut self, now: Instant, out: &mut Output) {
+        if self.flight.deadline() <= now {
+            self.poll_flight(now, out);
+        }
+        if self.state == State::Disabled || !self.is_local_ok() {
+            return;
+        }
+        self.judge(now, out);
+        self.poll_schedule(now, out);
+    }
+
+    fn poll_flight(&mut self, now: Instant, out: &mut Output) {
+        let settle_after = self.settle_after();
+        let mut overdue = None;
+        for pending in self.flight.iter_mut().filter(|pending| pending.next <= now) {
+            let Some(target) = self.targets.get(pending.target.index()) else { continue };
+            let settle_at = pending.sent + settle_after;
+            match pending.stage {
+                Stage::Requested => pending.next = settle_at,
+                Stage::Waiting => {
+                    pending.stage = Stage::Overdue;
+                    let patience = target.rtt.patience(self.profile.overdue_floor).min(self.profile.dead_after * 2);
+                    pending.next = (pending.sent + patience).max(now).min(settle_at);
+                    if !pending.void && !target.is_muted() && !target.suspect && target.kind != Kind::Page {
+                        overdue = Some(pending.sequence);
+                    }
+                }
+                Stage::Overdue => {
+                    pending.stage = Stage::Lost;
+                    pending.next = settle_at;
+                    if let (true, false, Some(burst)) = (pending.burst, pending.void, self.burst.as_mut())
+                        && !target.is_muted()
+                        && !target.suspect
+                    {
+                        burst.tally.handle_lost(pending.target);
+                    }
+                }
+                Stage::Lost => pending.next = settle_at,
+            }
+        }
+        while let Some(pending) = self.flight.take_expired(now, settle_after) {
+            self.settle_silent(&pending, now, out);
+        }
+        if let Some(sequence) = overdue
+            && self.burst.is_none()
+            && self.is_local_ok()
+            && matches!(self.state, State::Up | State::Degraded | State::Probation)
+        {
+            if let Some(pending) = self.flight.find_mut(sequence) {
+                pending.burst = true;
+            }
+            self.begin_burst(false, now, out);
+        }
+    }
+
+    fn poll_schedule(&mut self, now: Instant, out: &mut Output) {
+        // A few turns at the most: the schedule never piles up a crowd.
+        for _ in 0..4 {
+            if self.schedule.due() > now {
+                return;
+            }
+            let interval = self.interval();
+            let burst = self.burst.is_some() || self.state == State::Unknown;
+            let only_pages = self.targets.iter().all(|target| target.kind == Kind::Page);
+            let in_doubt = self.state == State::Down || burst;
+            let turns = self.targets.iter().map(|target| {
+                let spacing = match target.kind {
+                    Kind::Page if target.failed_in_row > 0 || only_pages || in_doubt => POLITE,
+                    Kind::Page => PAGE,
+                    Kind::Icmp | Kind::Tcp | Kind::Dns if target.polite && !burst => POLITE,
+                    Kind::Icmp | Kind::Tcp | Kind::Dns => Duration::ZERO,
+                };
+                let not_before = target.last_sent.map_or(Instant::ORIGIN, |sent| sent + spacing);
+                Turn { not_before, eligible: true }
+            });
+            let Some(index) = self.schedule.take(now, interval, &mut self.random, turns) else { continue };
+            if self.may_skip(now) {
+                continue;
+            }
+            self.send(index, burst, now, out);
+        }
+    }
+
+    /// On a metered line that carries answered traffic a probe tells nothing new.
+    fn may_skip(&mut self, now: Instant) -> bool {
+        let fresh = self.passive.grew().is_some_and(|grew| now.since(grew) < self.profile.interval)
+            && self.passive.is_moving(now, self.profile.interval);
+        let quiet = self.metered && self.in_use && self.burst.is_none() && self.state == State::Up;
+        if fresh && quiet && self.skipped < SKIP_MOST {
+            self.skipped += 1;
+            return true;
+        }
+        self.skipped = 0;
+        false
+    }
+
+    fn send(&mut self, index: usize, burst: bool, now: Instant, out: &mut Output) {
+        let Some(target) = self.targets.get_mut(index) else { return };
+        target.last_sent = Some(now);
+        let id = TargetId(u8::try_from(index).unwrap_or(u8::MAX));
+        let mut cookie = [0; 16];
+        self.random.fill_bytes(&mut cookie);
+        let cookie = Cookie(cookie);
+        let (sequence, dropped) = self.flight.add(Pending {
+            sequence: 0,
+            target: id,
+            cookie,
+            sent: now,
+            stage: Stage::Requested,
+            next: now + self.settle_after(),
+            burst,
+            void: false,
+        });
+        if let Some(dropped) = dropped {
+            self.settle_neutral(&dropped, Outcome::Void, out);
+        }
+        out.probes.push((id, sequence, cookie));
+    }
+
+    /// How long after its sending a probe is remembered.
+    pub fn settle_after(&self) -> Duration {
+        // What was lost for sure is forgotten after this; a reply later than that belongs to another age.
+        (self.profile.dead_after * 3).max(Duration::from_secs(2))
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        let spread = u32::try_from(self.targets.len()).unwrap_or(1).max(1);
+        match self.state {
+            _ if self.burst.is_some() => self.profile.burst_spacing / spread,
+            State::Unknown if self.asked_since == self.since || self.in_use => self.profile.burst_spacing / spread,
+            State::Unknown | State::Probation => self.profile.interval,
+            State::Down if self.metered && self.evidence.verdict != Some(Verdict::Loss) => {
+                METERED_DOWN_INTERVAL.max(self.profile.interval)
+            }
+            State::Down => self.profile.interval,
+            State::Up | State::Degraded | State::Suspect | State::Disabled if self.in_use => self.profile.interval,
+            State::Up | State::Degraded | State::Suspect | State::Disabled if self.metered => {
+                self.profile.interval_standby * self.families
+            }
+            State::Up | State::Degraded | State::Suspect | State::Disabled => self.profile.interval_standby,
+        }
+    }
+
+    // --- how a probe ends
+
+    fn settle_reply(&mut self, pending: &Pending, received: Instant, now: Instant, out: &mut Output) {
+        let rtt = received.since(pending.sent);
+        let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
+        let overdue_after = target.rtt.overdue_after(self.profile.overdue_floor, self.profile.dead_after / 2);
+        let first = target.rtt.smoothed().is_none();
+        let outcome = if rtt > overdue_after && !first { Outcome::Late { rtt } } else { Outcome::Reply { rtt } };
+        target.last_outcome = Some(outcome);
+        target.handle_reply(pending.sent, rtt, received);
+        self.last_reply = self.last_reply.max(Some(received));
+        self.stalls = Stalls::default();
+        self.passive.handle_probe_reply();
+        self.quality.handle_settled(pending.target, Some(rtt), now);
+        if let Some(burst) = self.burst.as_mut() {
+            burst.alive = true;
+            if pending.burst && pending.stage != Stage::Lost {
+                burst.tally.handle_answered(pending.target);
+            }
+        }
+        out.notes.push(Note::Settled { target: pending.target, outcome });
+        self.alive(pending.target, received, now, out);
+        self.judge(now, out);
+    }
+
+    fn settle_failed(&mut self, pending: &Pending, outcome: Outcome, now: Instant, out: &mut Output) {
+        let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
+        target.last_outcome = Some(outcome);
+        target
+            .handle_failed(matches!(outcome, Outcome::Wrong(Wrong::Portal | Wrong::Dns | Wrong::Tls | Wrong::Forged)));
+        self.quality.handle_settled(pending.target, None, now);
+        out.notes.push(Note::Settled { target: pending.target, outcome });
+        self.judge(now, out);
+    }
+
+    fn settle_silent(&mut self, pending: &Pending, now: Instant, out: &mut Output) {
+        if pending.void || pending.stage == Stage::Requested {
+            let outcome = if pending.void { Outcome::Void } else { Outcome::Unsent };
+            self.settle_neutral(pending, outcome, out);
+            return;
+        }
+        let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
+        target.last_outcome = Some(Outcome::Silent);
+        target.handle_silent();
+        self.quality.handle_settled(pending.target, None, now);
+        out.notes.push(Note::Settled { target: pending.target, outcome: Outcome::Silent });
+    }
+
+    /// An end that says nothing about the line.
+    fn settle_neutral(&mut self, pending: &Pending, outcome: Outcome, out: &mut Output) {
+        if let Some(target) = self.targets.get_mut(pending.target.index()) {
+            target.last_outcome = Some(outcome);
+        }
+        out.notes.push(Note::Settled { target: pending.target, outcome });
+    }
+
+    fn void_flight(&mut self) {
+        for pending in self.flight.iter_mut() {
+            pending.void = true;
+        }
+    }
+}

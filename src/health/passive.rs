@@ -1,0 +1,158 @@
+//! What the packet counters of a line say: traffic that goes out while nothing comes in starts a burst, traffic that comes
+//! in is life. Neither is ever a verdict of down.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Fewer unanswered packets are an accident (a lone retransmission, a mDNS query).
+const ENOUGH_SENT: u64 = 3;
+/// Broadcasts of neighbours on the same segment are no answers: what came in counts when it is at least an eighth of what
+/// went out.
+const NOISE: u64 = 8;
+/// A stream that never gets answers (a camera, syslog) must not cause a burst again and again: after a false alarm the
+/// trigger rests this long, doubling up to the second value.
+const REST: Duration = Duration::from_secs(1);
+const REST_MOST: Duration = Duration::from_secs(64);
+
+#[derive(Clone, Debug, Default)]
+pub struct Passive {
+    last: Option<(u64, u64)>,
+    /// When packets last came in.
+    grew: Option<Instant>,
+    sent_since: u64,
+    received_since_reply: u64,
+    sent_since_reply: u64,
+    rest: Duration,
+    rest_until: Instant,
+    moving: Option<Instant>,
+}
+
+impl Passive {
+    pub fn handle_counters(&mut self, received: u64, sent: u64, now: Instant) {
+        let Some((received_before, sent_before)) = self.last.replace((received, sent)) else {
+            self.grew = Some(now);
+            return;
+        };
+        // A device that was replaced counts from zero again.
+        let received = received.saturating_sub(received_before);
+        let sent = sent.saturating_sub(sent_before);
+        self.received_since_reply = self.received_since_reply.saturating_add(received);
+        self.sent_since_reply = self.sent_since_reply.saturating_add(sent);
+        if received + sent >= ENOUGH_SENT {
+            self.moving = Some(now);
+        }
+        if received > 0 && received.saturating_mul(NOISE) >= sent {
+            self.grew = Some(now);
+            self.sent_since = 0;
+        } else {
+            self.sent_since = self.sent_since.saturating_add(sent);
+        }
+    }
+
+    pub fn handle_probe_reply(&mut self) {
+        self.received_since_reply = 0;
+        self.sent_since_reply = 0;
+    }
+
+    /// A burst that this trigger started found the line alive.
+    pub fn handle_false_alarm(&mut self, now: Instant) {
+        self.rest = (self.rest * 2).clamp(REST, REST_MOST);
+        self.rest_until = now + self.rest;
+        self.sent_since = 0;
+    }
+
+    pub fn handle_outage(&mut self) {
+        self.rest = Duration::ZERO;
+        self.rest_until = Instant::ORIGIN;
+    }
+
+    pub fn forget(&mut self) {
+        *self = Self { rest: self.rest, rest_until: self.rest_until, ..Self::default() };
+    }
+
+    pub fn grew(&self) -> Option<Instant> {
+        self.grew
+    }
+
+    pub fn sent_unanswered(&self) -> u64 {
+        self.sent_since
+    }
+
+    /// Did the line carry traffic lately?
+    pub fn is_moving(&self, now: Instant, within: Duration) -> bool {
+        self.moving.is_some_and(|at| now.since(at) < within)
+    }
+
+    pub fn is_quiet(&self, now: Instant, quiet_after: Duration) -> bool {
+        self.sent_since >= ENOUGH_SENT
+            && now >= self.rest_until
+            && self.grew.is_some_and(|grew| now.since(grew) >= quiet_after)
+    }
+
+    /// Forwarded traffic is answered although no probe is: then the probes' targets are the likelier fault.
+    pub fn is_answered(&self) -> bool {
+        self.received_since_reply >= 50 && self.received_since_reply.saturating_mul(4) >= self.sent_since_reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+    const QUIET: Duration = Duration::from_millis(150);
+
+    fn at(ms: u64) -> Instant {
+        Instant::ORIGIN + MS(ms)
+    }
+
+    #[test]
+    fn sending_into_silence_is_quiet_after_a_while() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, at(0));
+        passive.handle_counters(10, 10, at(50));
+        for ms in (100..=200).step_by(50) {
+            passive.handle_counters(10, ms, at(ms));
+        }
+        assert!(passive.is_quiet(at(200), QUIET));
+        assert!(!passive.is_quiet(at(190), QUIET));
+    }
+
+    #[test]
+    fn an_idle_line_and_broadcast_noise_are_told_apart() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, at(0));
+        for ms in (50..2_000).step_by(50) {
+            passive.handle_counters(0, 0, at(ms));
+        }
+        assert!(!passive.is_quiet(at(2_000), QUIET), "nothing was sent");
+        for n in 1..10 {
+            passive.handle_counters(n, n * 50, at(2_000 + n * 50));
+        }
+        assert!(passive.is_quiet(at(2_450), QUIET), "one stray packet against fifty is noise");
+    }
+
+    #[test]
+    fn one_way_traffic_rests_the_trigger_longer_each_time() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, at(0));
+        passive.handle_counters(0, 100, at(500));
+        assert!(passive.is_quiet(at(500), QUIET));
+        passive.handle_false_alarm(at(500));
+        passive.handle_counters(0, 200, at(1_000));
+        assert!(!passive.is_quiet(at(1_000), QUIET));
+        assert!(passive.is_quiet(at(1_600), QUIET));
+        passive.handle_false_alarm(at(1_600));
+        passive.handle_counters(0, 300, at(3_000));
+        assert!(!passive.is_quiet(at(3_000), QUIET));
+    }
+
+    #[test]
+    fn a_replaced_device_does_not_count_backwards() {
+        let mut passive = Passive::default();
+        passive.handle_counters(1_000, 1_000, at(0));
+        passive.handle_counters(0, 0, at(50));
+        assert_eq!(passive.sent_unanswered(), 0);
+    }
+}
