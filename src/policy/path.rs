@@ -137,10 +137,11 @@ impl PathState {
                 Rank::OverBudget => Reason::Budget,
                 Rank::Up | Rank::Probation | Rank::Unknown | Rank::Loss | Rank::Dead => Reason::Better,
             };
-            if booting && self.adopted && current_best == Rank::Unknown {
+            if booting && current_best == Rank::Unknown {
+                // Its first probes are out; it will be up or down in a moment.
                 return keep(Some(Suppressed::Boot), self.started + BOOT);
             }
-            if booting && matches!(current_best, Rank::Unknown | Rank::Probation) {
+            if booting && current_best == Rank::Probation {
                 return Decision::Switch { to: best, reason };
             }
             let patient = self.selection.uplinks().filter_map(view).map(|view| view.since + view.patience).max();
