@@ -1,2 +1,8 @@
 //! What the kernel should have (`desired`), the difference to what it has (`plan`, pure), and carrying it out (`exec`):
 //! a plan is data, execution has no choices left and reads back.
+
+pub mod desired;
+pub mod exec;
+#[cfg(test)]
+mod model_kernel;
+pub mod plan;

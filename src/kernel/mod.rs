@@ -1,2 +1,8 @@
 //! Typed model of what we own in the kernel: routes, rules, the nft table, connection marks. Edges: `netlink`, `nft`,
-//! `conntrack`.
+//! `conntrack`. Start reading at [`numbers`], then [`state`].
+
+pub mod netlink;
+pub mod numbers;
+pub mod observe;
+pub mod state;
+pub mod sysctl;
