@@ -6,3 +6,4 @@ pub mod exec;
 #[cfg(test)]
 mod model_kernel;
 pub mod plan;
+pub mod switch;

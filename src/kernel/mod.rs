@@ -6,3 +6,11 @@ pub mod numbers;
 pub mod observe;
 pub mod state;
 pub mod sysctl;
+//! `conntrack`.
+
+pub mod conntrack;
+pub mod flow;
+pub mod marks;
+pub mod nft;
+pub mod nudge;
+pub mod ruleset;

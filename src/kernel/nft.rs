@@ -1,0 +1,365 @@
+//! Edge: loads our table through `nft -j -f -` and reads it back. The only file that starts a process. One fixed argument
+//! list; what is wanted goes in as JSON, so no string of the config is ever parsed as nft syntax.
+//!
+//! Our table carries two empty chains. `generation_…` names the rules it was made from. `seal_…`, added after the table was
+//! read back, is the digest of that listing: whoever changes a rule breaks the seal, also across a restart of ours.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nftables::schema::{NfCmd, NfListObject, NfObject, Nftables};
+use rtnetlink::packet_core::{NetlinkBuffer, NetlinkHeader, Parseable};
+use rtnetlink::sys::protocols::NETLINK_NETFILTER;
+use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::ruleset::{GENERATION_CHAIN, Generation, Ruleset, our_table, plain_chain};
+
+/// Where Debian puts it; the unit allows nothing else to be executed.
+const PROGRAM: &str = "/usr/sbin/nft";
+const ARGUMENTS: [&str; 3] = ["-j", "-f", "-"];
+/// 4,096 rules load in well under a second; a starved machine gets time, a hung process does not hold us for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A listing of the largest config is about 6 MiB.
+const LISTING_BYTES: u64 = 16 << 20;
+/// What a person reads of an error.
+const MESSAGE_BYTES: usize = 2_048;
+const SEAL_CHAIN: &str = "seal_";
+
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    #[error("{program} is not installed")]
+    Missing { program: PathBuf },
+    #[error("could not run {program}")]
+    Run {
+        program: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("nft did not answer within {after:?}")]
+    Deadline { after: Duration },
+    #[error("nft refused to {what}: {message}")]
+    Refused { what: &'static str, message: String },
+    #[error("nft printed what is no listing of our table")]
+    Listing {
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("nft printed more than {most} bytes")]
+    TooLong { most: u64 },
+    #[error("the table read back right after loading is not the one loaded ({found:?})")]
+    NotWhatWasLoaded { found: TableState },
+}
+
+impl NftError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { .. } => Some("install nftables"),
+            Self::Refused { message, .. } if message.contains("Operation not permitted") => {
+                Some("needs root, or the capability CAP_NET_ADMIN")
+            }
+            Self::Run { .. }
+            | Self::Deadline { .. }
+            | Self::Refused { .. }
+            | Self::Listing { .. }
+            | Self::TooLong { .. }
+            | Self::NotWhatWasLoaded { .. } => None,
+        }
+    }
+}
+
+/// What the kernel's table is, compared with the wanted rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableState {
+    Right,
+    Missing,
+    /// Made by us from other rules (an older config or release).
+    Other(Generation),
+    /// Changed by somebody since we loaded it, or the loading was not finished.
+    Changed,
+}
+
+/// What [`Nft::ensure`] found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ensured {
+    AlreadyRight,
+    /// Loaded, because the table was in this state.
+    Loaded(TableState),
+}
+
+#[derive(Clone, Debug)]
+pub struct Nft {
+    program: PathBuf,
+}
+
+impl Default for Nft {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Nft {
+    pub fn new() -> Self {
+        Self { program: PathBuf::from(PROGRAM) }
+    }
+
+    /// Another program in its place: tests of what happens without nft.
+    pub fn with_program(program: &Path) -> Self {
+        Self { program: program.to_owned() }
+    }
+
+    /// Adopts a table that is right already, else replaces it. Changes nothing that is right.
+    pub async fn ensure(&self, ruleset: &Ruleset) -> Result<Ensured, NftError> {
+        match self.check(ruleset).await? {
+            TableState::Right => Ok(Ensured::AlreadyRight),
+            found @ (TableState::Missing | TableState::Other(_) | TableState::Changed) => {
+                self.load(ruleset).await?;
+                Ok(Ensured::Loaded(found))
+            }
+        }
+    }
+
+    pub async fn check(&self, ruleset: &Ruleset) -> Result<TableState, NftError> {
+        Ok(match self.listing().await? {
+            None => TableState::Missing,
+            Some(listing) => listing.compare(ruleset.generation()),
+        })
+    }
+
+    /// Replaces the table as a whole in one transaction, reads it back and seals what was read.
+    pub async fn load(&self, ruleset: &Ruleset) -> Result<(), NftError> {
+        self.run("load the table", &ruleset.replacement()).await?;
+        let read = self.listing().await?.ok_or(NftError::NotWhatWasLoaded { found: TableState::Missing })?;
+        if read.generation != Some(ruleset.generation()) || read.rules != ruleset.rules() {
+            return Err(NftError::NotWhatWasLoaded { found: read.compare(ruleset.generation()) });
+        }
+        let seal = plain_chain(format!("{SEAL_CHAIN}{}", read.digest));
+        self.run("seal the table", &one(NfCmd::Add(NfListObject::Chain(seal)))).await?;
+        match self.check(ruleset).await? {
+            TableState::Right => Ok(()),
+            found @ (TableState::Missing | TableState::Other(_) | TableState::Changed) => {
+                Err(NftError::NotWhatWasLoaded { found })
+            }
+        }
+    }
+
+    /// Removes our table; no error if there is none.
+    pub async fn teardown(&self) -> Result<(), NftError> {
+        self.run("remove the table", &Ruleset::removal()).await.map(drop)
+    }
+
+    async fn listing(&self) -> Result<Option<Listing>, NftError> {
+        match self.run("list the table", &one(NfCmd::List(NfListObject::Table(our_table())))).await {
+            Ok(output) => Listing::parse(&output).map(Some).map_err(|source| NftError::Listing { source }),
+            Err(NftError::Refused { message, .. }) if message.contains("No such file or directory") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn run(&self, what: &'static str, batch: &Nftables<'_>) -> Result<Vec<u8>, NftError> {
+        let input = serde_json::to_vec(batch).expect("rules are plain data with string keys");
+        tokio::time::timeout(DEADLINE, self.converse(what, input))
+            .await
+            .unwrap_or(Err(NftError::Deadline { after: DEADLINE }))
+    }
+
+    async fn converse(&self, what: &'static str, input: Vec<u8>) -> Result<Vec<u8>, NftError> {
+        let failed = |source: std::io::Error| NftError::Run { program: self.program.clone(), source };
+        // With an empty environment its messages are in English, which is how a missing table is told.
+        let mut child = tokio::process::Command::new(&self.program)
+            .args(ARGUMENTS)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| match source.kind() {
+                std::io::ErrorKind::NotFound => NftError::Missing { program: self.program.clone() },
+                _ => failed(source),
+            })?;
+        let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let write = async {
+            if let Some(stdin) = &mut stdin {
+                // It may leave before it has read all; its message says why.
+                stdin.write_all(&input).await.ok();
+                stdin.shutdown().await.ok();
+            }
+            drop(stdin.take());
+        };
+        let ((), output, errors) = tokio::join!(write, capped(stdout), capped(stderr));
+        let (output, errors) = (output.map_err(failed)?, errors.map_err(failed)?);
+        let status = child.wait().await.map_err(failed)?;
+        if !status.success() {
+            return Err(NftError::Refused { what, message: message(&errors) });
+        }
+        if output.len() as u64 > LISTING_BYTES {
+            return Err(NftError::TooLong { most: LISTING_BYTES });
+        }
+        Ok(output)
+    }
+}
+
+/// Reads to the end or one byte beyond the cap.
+async fn capped(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(LISTING_BYTES + 1).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+fn message(errors: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&errors[..errors.len().min(MESSAGE_BYTES)]).into_owned();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+fn one(command: NfCmd<'static>) -> Nftables<'static> {
+    Nftables { objects: vec![NfObject::CmdObject(command)].into() }
+}
+
+/// Our table as nft shows it, without what changes by itself.
+#[derive(Debug)]
+struct Listing {
+    generation: Option<Generation>,
+    seal: Option<Generation>,
+    digest: Generation,
+    rules: usize,
+}
+
+impl Listing {
+    fn parse(output: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut value: Value = serde_json::from_slice(output)?;
+        let objects = value.get_mut("nftables").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        let (mut generation, mut seal, mut rules) = (None, None, 0);
+        let mut kept = Vec::new();
+        for mut object in objects {
+            if object.get("metainfo").is_some() {
+                continue;
+            }
+            if let Some(name) = object.pointer("/chain/name").and_then(Value::as_str) {
+                if let Some(hex) = name.strip_prefix(SEAL_CHAIN) {
+                    seal = parse_generation(hex);
+                    continue;
+                }
+                generation = generation.or(name.strip_prefix(GENERATION_CHAIN).and_then(parse_generation));
+            }
+            rules += usize::from(object.get("rule").is_some());
+            normalise(&mut object);
+            kept.push(object);
+        }
+        let digest = Generation::of(&serde_json::to_vec(&kept)?);
+        Ok(Self { generation, seal, digest, rules })
+    }
+
+    fn compare(&self, wanted: Generation) -> TableState {
+        match self.generation {
+            None => TableState::Changed,
+            Some(found) if found != wanted => TableState::Other(found),
+            Some(_) if self.seal == Some(self.digest) => TableState::Right,
+            Some(_) => TableState::Changed,
+        }
+    }
+}
+
+fn parse_generation(hex: &str) -> Option<Generation> {
+    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok().map(Generation)).flatten()
+}
+
+/// Handles are the kernel's, counters count.
+fn normalise(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("handle");
+            if let Some(counter) = fields.get_mut("counter") {
+                *counter = Value::Null;
+            }
+            fields.values_mut().for_each(normalise);
+        }
+        Value::Array(items) => items.iter_mut().for_each(normalise),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Tells that somebody (perhaps we) changed the packet filter: a hint to read the table back, nothing more.
+pub struct NftWatch {
+    socket: TokioSocket,
+}
+
+/// `NFNLGRP_NFTABLES` of `linux/netfilter/nfnetlink.h`, and the subsystem in the upper byte of a message's type.
+const NFTABLES_GROUP: u32 = 7;
+const NFTABLES_SUBSYSTEM: u16 = 10;
+/// One page holds any header; the rest of a message is not looked at.
+const WATCH_BYTES: usize = 8_192;
+
+impl NftWatch {
+    pub fn open() -> std::io::Result<Self> {
+        let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
+        socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
+        socket.socket_mut().add_membership(NFTABLES_GROUP)?;
+        Ok(Self { socket })
+    }
+
+    /// Returns when something was changed. Safe to cancel: a message is either read or still queued. Overrun counts as a
+    /// change, because one may be among what was lost.
+    pub async fn changed(&mut self) -> std::io::Result<()> {
+        loop {
+            let mut buffer = Vec::with_capacity(WATCH_BYTES);
+            match self.socket.recv_from(&mut buffer).await {
+                Ok(_) if is_change(&buffer) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn is_change(message: &[u8]) -> bool {
+    let header = NetlinkBuffer::new_checked(message).and_then(|buffer| NetlinkHeader::parse(&buffer));
+    header.is_ok_and(|header| header.message_type >> 8 == NFTABLES_SUBSYSTEM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTING: &str = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}},
+        {"table": {"family": "inet", "name": "causeway", "handle": 7}},
+        {"chain": {"family": "inet", "table": "causeway", "name": "generation_00000000000000ff", "handle": 1}},
+        {"rule": {"chain": "input", "handle": 3, "expr": [{"counter": {"packets": 5, "bytes": 400}}, {"drop": null}]}}]}"#;
+
+    fn parse(text: &str) -> Listing {
+        Listing::parse(text.as_bytes()).expect("a listing")
+    }
+
+    #[test]
+    fn handles_and_counters_do_not_break_the_seal() {
+        let later = LISTING.replace("\"handle\": 3", "\"handle\": 12").replace("\"packets\": 5", "\"packets\": 6");
+        assert_eq!(parse(LISTING).digest, parse(&later).digest);
+        let changed = LISTING.replace("\"drop\"", "\"accept\"");
+        assert_ne!(parse(LISTING).digest, parse(&changed).digest);
+    }
+
+    #[test]
+    fn a_table_is_right_only_with_its_generation_and_its_seal() {
+        let wanted = Generation(0xff);
+        assert_eq!(parse(LISTING).compare(wanted), TableState::Changed, "not sealed yet");
+        assert_eq!(parse(LISTING).compare(Generation(1)), TableState::Other(wanted));
+        let seal = format!("{{\"chain\": {{\"name\": \"seal_{}\"}}}}, {{\"rule\"", parse(LISTING).digest);
+        let sealed = LISTING.replace("{\"rule\"", &seal);
+        assert_eq!(parse(&sealed).compare(wanted), TableState::Right);
+        assert_eq!(parse(&sealed.replace("drop", "accept")).compare(wanted), TableState::Changed);
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_says_what_to_install() {
+        let error = Nft::with_program(Path::new("/nonexistent/nft")).teardown().await.expect_err("no such program");
+        assert_eq!(error.hint(), Some("install nftables"));
+    }
+}
