@@ -4,6 +4,8 @@
 pub mod flight;
 pub mod rtt;
 pub mod schedule;
+pub mod io;
+pub mod packet;
 
 use std::fmt;
 use std::time::Duration;
