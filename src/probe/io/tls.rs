@@ -1,0 +1,148 @@
+//! TLS of HTTPS probes: who is trusted, and what a certificate's dates are worth.
+//!
+//! A probe must tell the server from a portal in the middle; it needs no secrecy. So the chain and the name are always
+//! checked, but the dates only while the wall clock is trusted: a gateway that boots in 1970 must not take its lines for
+//! portals (spec/faults.md R15, F11).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+
+/// Where trust in servers comes from.
+#[derive(Clone)]
+pub enum Roots {
+    /// The system's store, read at the first HTTPS probe and then kept: a gateway without one does not pay for it.
+    System,
+    Given(Arc<RootCertStore>),
+}
+
+pub(super) struct Tls {
+    roots: Roots,
+    dates: Arc<AtomicBool>,
+    connector: OnceCell<TlsConnector>,
+}
+
+impl Tls {
+    pub(super) fn new(roots: Roots) -> Self {
+        Self { roots, dates: Arc::default(), connector: OnceCell::new() }
+    }
+
+    pub(super) fn judge_dates(&self, judge: bool) {
+        self.dates.store(judge, Ordering::Relaxed);
+    }
+
+    pub(super) async fn connector(&self) -> io::Result<&TlsConnector> {
+        self.connector.get_or_try_init(|| self.build()).await
+    }
+
+    async fn build(&self) -> io::Result<TlsConnector> {
+        let roots = match &self.roots {
+            Roots::Given(roots) => Arc::clone(roots),
+            // 140 files and as many parses: not in the thread that fails lines over.
+            Roots::System => Arc::new(tokio::task::spawn_blocking(system_roots).await?),
+        };
+        let provider = Arc::new(ring::default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            .build()
+            .map_err(io::Error::other)?;
+        let verifier = Arc::new(Verifier { inner, dates: Arc::clone(&self.dates) });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        // A resumed session would prove who was there yesterday.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+/// Did TLS itself fail, and not the connection below it?
+pub(super) fn is_tls_failure(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Error>())
+}
+
+fn system_roots() -> RootCertStore {
+    let loaded = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(loaded.certs);
+    if added == 0 {
+        tracing::warn!(ignored, errors = loaded.errors.len(), "no trusted root certificates: HTTPS probes will fail");
+    }
+    roots
+}
+
+/// A chain has fewer certificates than this, so the dates of no more can be wrong.
+const CHAIN: usize = 8;
+
+#[derive(Debug)]
+struct Verifier {
+    inner: Arc<WebPkiServerVerifier>,
+    dates: Arc<AtomicBool>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified_at = |at| self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, at);
+        let mut verified = verified_at(now);
+        if self.dates.load(Ordering::Relaxed) {
+            return verified;
+        }
+        for _ in 0..CHAIN {
+            // Checked again at the nearest time that satisfies the date complained about.
+            let Some(at) = verified.as_ref().err().and_then(nearest) else { break };
+            verified = verified_at(at);
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+fn nearest(error: &Error) -> Option<UnixTime> {
+    let Error::InvalidCertificate(error) = error else { return None };
+    if let CertificateError::ExpiredContext { not_after, .. } = error {
+        return Some(*not_after);
+    }
+    if let CertificateError::NotValidYetContext { not_before, .. } = error {
+        return Some(*not_before);
+    }
+    None
+}
