@@ -1,1 +1,14 @@
 //! The control socket: its protocol and both its ends. `front` and the command line are clients of the same requests.
+//! Pure: [`protocol`] (what may be asked), [`frame`] (how it stands on the wire), [`status`] (the one answer that
+//! screen, command and metric all read), `rate`. The edge is [`io`].
+//!
+//! Who may open the socket may read. Only root and members of the config's `control.group` may change anything; the
+//! kernel says who the other end is (`SO_PEERCRED`), never the frame.
+
+pub mod frame;
+pub mod io;
+mod names;
+pub mod protocol;
+mod rate;
+pub mod snapshot;
+pub mod status;

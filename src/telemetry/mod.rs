@@ -1,1 +1,12 @@
-//! The metric catalogue and the log events: one table each, used by code, docs and tests.
+//! The metric catalogue and the log events: one table each, used by code, docs and tests. Pure but for [`io`].
+//!
+//! The engine's facts go two ways: [`counts`] folds them into figures, [`narrator`] tells them in sentences.
+
+pub mod catalogue;
+pub mod counts;
+pub mod events;
+pub mod histogram;
+pub mod io;
+pub mod narrator;
+pub mod recent;
+mod words;

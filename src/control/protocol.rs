@@ -1,0 +1,94 @@
+//! What may be asked over the control socket, and what comes back. Names are sent, not numbers: a client may hold an
+//! older config than the daemon.
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::Snapshot;
+use super::status::{ConfigStatus, Status};
+use crate::telemetry::events::EventLine;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered with [`Reply::Status`]; `status`, `why` and `watch` are drawn from it.
+    Status,
+    /// Answered with [`Reply::Snapshot`]: the status and the counters, for `/metrics`.
+    Snapshot,
+    /// Answered with [`Reply::Events`]: what is kept of the last `since_ms`; with `follow` more of them as they happen.
+    Events {
+        since_ms: Option<u64>,
+        follow: bool,
+    },
+    /// Answered with [`Reply::Config`].
+    ConfigInfo,
+    /// Answered with [`Reply::Version`].
+    Version,
+    /// Prefer this uplink, until told otherwise or for a time.
+    Use {
+        uplink: String,
+        for_ms: Option<u64>,
+    },
+    UseAutomatic,
+    Lock,
+    Unlock,
+    /// Answered when the drill has begun or was refused; how it went is an event.
+    Drill {
+        uplink: String,
+    },
+}
+
+impl Request {
+    /// Only root and members of `control.group` may ask for a change.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Use { .. } | Self::UseAutomatic | Self::Lock | Self::Unlock | Self::Drill { .. } => true,
+            Self::Status | Self::Snapshot | Self::Events { .. } | Self::ConfigInfo | Self::Version => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    Status(Box<Status>),
+    Snapshot(Box<Snapshot>),
+    Events(Vec<EventLine>),
+    Config(ConfigStatus),
+    Version(String),
+    /// A change was made; the sentence says what it means.
+    Done(String),
+    Refused(Refusal),
+}
+
+/// Why a request was not carried out, in words for the person who asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Decides the exit code of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefusalKind {
+    /// The caller may not change things.
+    NotPermitted,
+    /// The same request can succeed later: a drill while the backup is down, too many connections.
+    NotNow,
+    /// No uplink of that name.
+    NotFound,
+    /// The two ends are of different releases.
+    Version,
+    Failed,
+}
