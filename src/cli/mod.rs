@@ -1,1 +1,2 @@
 //! Arguments, printing, exit codes.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

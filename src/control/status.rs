@@ -247,6 +247,8 @@ pub fn fine_ms(time: std::time::Duration) -> f32 {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetStatus {
+    /// Its place among the uplink's targets in the config.
+    pub index: u8,
     /// As in the config and in `target` labels: `9.9.9.9 icmp`.
     pub label: String,
     pub kind: String,
@@ -261,7 +263,7 @@ pub struct TargetStatus {
 
 impl TargetStatus {
     /// Not yet asked.
-    pub fn of(target: &model::Target) -> Self {
+    pub fn of(id: model::TargetId, target: &model::Target) -> Self {
         let (kind, address) = match &target.check {
             model::Check::Icmp { host } => ("icmp", host.to_string()),
             model::Check::Tcp { host, .. } => ("tcp", host.to_string()),
@@ -269,6 +271,7 @@ impl TargetStatus {
             model::Check::Http { url, .. } => (url.scheme(), url.host.to_string()),
         };
         Self {
+            index: id.0,
             label: target.label(),
             kind: kind.to_owned(),
             address,

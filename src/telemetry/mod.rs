@@ -7,6 +7,7 @@ pub mod counts;
 pub mod events;
 pub mod histogram;
 pub mod io;
+pub mod limit;
 pub mod narrator;
 pub mod recent;
 mod words;

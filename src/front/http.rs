@@ -1,0 +1,283 @@
+//! The web edge: listens where it is told, answers `GET /metrics`, and lets nobody hold it up. Every wait has an end:
+//! hyper's own time limits do nothing without a timer, so both are set here.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use sd_notify::NotifyState;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Options;
+use super::exposition;
+use super::samples::{Page, Web};
+use crate::control::io::ask;
+use crate::control::protocol::{Reply, Request as Ask};
+use crate::telemetry::io::process;
+
+/// Two scrapers and some browsers need ten; each costs at most two buffers.
+pub const CONNECTIONS: usize = 64;
+/// So that no address can take all of them.
+pub const CONNECTIONS_PER_ADDRESS: usize = 8;
+/// For the head of the request.
+const HEAD: Duration = Duration::from_secs(5);
+/// For the answer to be taken.
+const WRITE: Duration = Duration::from_secs(10);
+/// Nobody waits longer for the daemon.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// A page serves everybody who asks within this time: the daemon is asked once, memory holds it once.
+const FRESH: Duration = Duration::from_secs(1);
+/// A head is a line and a few fields; hyper needs 8 KiB at least.
+const HEAD_BYTES: usize = 8 << 10;
+/// How often the config's addresses are looked at, and an address that is not there yet is tried again.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Serves until SIGTERM or SIGINT. Fails only where nothing could ever work.
+pub fn run(options: Options) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let front = Arc::new(Front::new(options));
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        // All are safe to cancel: this is the end.
+        tokio::select! {
+            () = front.serve(|_| ()) => {}
+            () = watchdog() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        Ok(())
+    })
+}
+
+/// Shared by all connections.
+#[derive(Debug)]
+pub struct Front {
+    options: Options,
+    page: AsyncMutex<Option<(Instant, Bytes)>>,
+    held: Mutex<Vec<Held>>,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    metrics: AtomicU64,
+    other: AtomicU64,
+    full: AtomicU64,
+    slow: AtomicU64,
+}
+
+/// A connection, oldest first.
+#[derive(Debug)]
+struct Held {
+    from: IpAddr,
+    task: AbortHandle,
+}
+
+impl Front {
+    pub fn new(options: Options) -> Self {
+        Self { options, page: AsyncMutex::new(None), held: Mutex::default(), counts: Counts::default() }
+    }
+
+    /// Listens on every wanted address as soon as it exists and for as long as it is wanted; `listening` is told of each.
+    pub async fn serve(self: Arc<Self>, listening: impl Fn(SocketAddr)) {
+        let mut listeners = BTreeMap::<SocketAddr, (SocketAddr, Listener)>::new();
+        let mut wanted = self.options.listen.clone();
+        loop {
+            if self.options.listen.is_empty()
+                && let Some(told) = self.told().await
+            {
+                wanted = told;
+            }
+            listeners.retain(|address, (_, listener)| wanted.contains(address) && !listener.0.is_finished());
+            for address in &wanted {
+                if !listeners.contains_key(address)
+                    && let Ok((bound, listener)) = Arc::clone(&self).listen(*address).await
+                {
+                    listening(bound);
+                    listeners.insert(*address, (bound, listener));
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn listen(self: Arc<Self>, address: SocketAddr) -> io::Result<(SocketAddr, Listener)> {
+        // An address that has not come up yet is an error here, and tried again.
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        Ok((bound, Listener(tokio::spawn(self.accept(listener)).abort_handle())))
+    }
+
+    /// Where the config in force wants us; `None` while the daemon does not say.
+    async fn told(&self) -> Option<Vec<SocketAddr>> {
+        match ask(&self.options.socket, &Ask::ConfigInfo, PATIENCE).await {
+            Ok(Reply::Config(config)) => {
+                Some(config.metrics_on.iter().filter_map(|address| address.parse().ok()).collect())
+            }
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        let mut tasks = JoinSet::new();
+        loop {
+            // Both are safe to cancel: what is not accepted stays in the backlog, what is not joined in the set.
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = tasks.join_next() => continue,
+            };
+            let Ok((stream, from)) = accepted else {
+                // Out of descriptors, most likely.
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            if !self.make_room(from.ip()) {
+                self.counts.full.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let task = tasks.spawn(Arc::clone(&self).connection(stream));
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).push(Held { from: block(from.ip()), task });
+        }
+    }
+
+    /// One address that has its share is refused; if all places are taken the oldest connection goes.
+    fn make_room(&self, from: IpAddr) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|held| !held.task.is_finished());
+        if held.iter().filter(|held| held.from == block(from)).count() >= CONNECTIONS_PER_ADDRESS {
+            return false;
+        }
+        if held.len() >= CONNECTIONS {
+            held.remove(0).task.abort();
+            self.counts.full.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// One request, one answer, the end.
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(|request| {
+            let front = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(front.answer(&request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .keep_alive(false)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let slow = match timeout(HEAD + PATIENCE + WRITE, connection).await {
+            Ok(ended) => ended.is_err_and(|error| error.is_timeout()),
+            Err(_) => true,
+        };
+        if slow {
+            self.counts.slow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let page = request.uri().path() == "/metrics";
+        (if page { &self.counts.metrics } else { &self.counts.other }).fetch_add(1, Ordering::Relaxed);
+        let mut response = if !page {
+            plain(StatusCode::NOT_FOUND, "There is only /metrics here.\n")
+        } else if request.method() == Method::GET || request.method() == Method::HEAD {
+            match self.page().await {
+                // For HEAD hyper sends the length and leaves the body out.
+                Ok(page) => response(StatusCode::OK, exposition::CONTENT_TYPE, page),
+                Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made.\n"),
+            }
+        } else {
+            let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            refused
+        };
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    async fn page(&self) -> Result<Bytes, fmt::Error> {
+        let mut page = self.page.lock().await;
+        if let Some((made, bytes)) = &*page
+            && made.elapsed() < FRESH
+        {
+            return Ok(bytes.clone());
+        }
+        let snapshot = match ask(&self.options.socket, &Ask::Snapshot, PATIENCE).await {
+            Ok(Reply::Snapshot(snapshot)) => Some(*snapshot),
+            Ok(_) | Err(_) => None,
+        };
+        let wall_trusted = snapshot.as_ref().is_some_and(|snapshot| snapshot.status.wall_ms.is_some());
+        let text = exposition::text(Page { snapshot, process: process(wall_trusted), web: self.web() })?;
+        let bytes = Bytes::from(text);
+        *page = Some((Instant::now(), bytes.clone()));
+        Ok(bytes)
+    }
+
+    fn web(&self) -> Web {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|held| !held.task.is_finished());
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Web {
+            requests: [count(&self.counts.metrics), count(&self.counts.other)],
+            connections: u64::try_from(held.len()).unwrap_or(u64::MAX),
+            refused: [count(&self.counts.full), count(&self.counts.slow)],
+        }
+    }
+}
+
+/// Stops listening when it is dropped.
+#[derive(Debug)]
+struct Listener(AbortHandle);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One client may use any address of its IPv6 network.
+fn block(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Tells systemd that the runtime turns, if it asked to be told; never returns.
+async fn watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    loop {
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        sleep(limit / 3).await;
+    }
+}
