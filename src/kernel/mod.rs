@@ -6,7 +6,6 @@ pub mod numbers;
 pub mod observe;
 pub mod state;
 pub mod sysctl;
-//! `conntrack`.
 
 pub mod conntrack;
 pub mod flow;

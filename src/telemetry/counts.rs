@@ -220,7 +220,6 @@ impl Counts {
             | Event::ProbeAnswered { .. }
             | Event::Switched { .. }
             | Event::SwitchFailed { .. }
-            | Event::Stalled { .. }
             | Event::Usage { .. }
             | Event::LocalTime { .. }
             | Event::Command { .. } => {}
