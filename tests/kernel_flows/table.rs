@@ -1,0 +1,132 @@
+//! The table itself: golden text, adoption, repair, watching; and the requests to connection tracking.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use causeway::config::model::UplinkId;
+use causeway::config::model::{Family, Ipv6Mode};
+use causeway::kernel::conntrack::Conntrack;
+use causeway::kernel::flow;
+use causeway::kernel::marks::Selector;
+use causeway::kernel::nft::{Ensured, Nft, NftWatch, TableState};
+use causeway::kernel::ruleset::{Learnt, Ruleset};
+
+use crate::kernel::on;
+use crate::lab::{FAR, FAR6, Lab};
+use crate::{branch, branch_lab, rules};
+
+/// One object of the transaction a line, so that a change of one rule is one line of a diff.
+fn golden(name: &str, ruleset: &Ruleset) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nft").join(name);
+    let value = serde_json::to_value(ruleset.replacement()).expect("rules are plain data");
+    let objects = value["nftables"].as_array().expect("a list of commands");
+    let text: String = objects.iter().map(|object| format!("{object}\n")).collect();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &text).expect("the golden text can be written");
+    }
+    let wanted = fs::read_to_string(&path).unwrap_or_default();
+    for (number, (found, wanted)) in text.lines().zip(wanted.lines()).enumerate() {
+        assert_eq!(found, wanted, "{name}, line {}; UPDATE_GOLDEN=1 accepts", number + 1);
+    }
+    assert_eq!(text.lines().count(), wanted.lines().count(), "{name}; UPDATE_GOLDEN=1 accepts");
+}
+
+fn native() -> Ruleset {
+    let mut gateway = branch::gateway();
+    for uplink in &mut gateway.uplinks {
+        uplink.ipv6 = Ipv6Mode::Native;
+    }
+    gateway.firewall.forwards.clear();
+    let prefix = |text: &str| vec![text.parse().expect("a prefix")];
+    let prefixes = [(UplinkId(0), prefix("2001:db8:a::/56")), (UplinkId(1), prefix("2001:db8:b::/56"))];
+    Ruleset::new(&gateway, &Learnt { prefixes: prefixes.into() })
+}
+
+#[test]
+fn golden_text() {
+    golden("branch.jsonl", &rules());
+    golden("native.jsonl", &native());
+}
+
+#[test]
+fn the_same_config_gives_the_same_generation_and_another_does_not() {
+    assert_eq!(rules(), rules());
+    assert_ne!(rules().generation(), native().generation());
+}
+
+#[test]
+fn f9_a_restart_finds_nothing_to_do() {
+    let lab = branch_lab();
+    let found = on(&lab, "gw", || async { Nft::new().ensure(&rules()).await }).expect("adopted");
+    assert_eq!(found, Ensured::AlreadyRight);
+    // Traffic moves the counters; the table is still right.
+    lab.exec("lan", "ping", &["-c1", "-W2", FAR]);
+    let state = on(&lab, "gw", || async { Nft::new().check(&rules()).await }).expect("listed");
+    assert_eq!(state, TableState::Right);
+    let found = on(&lab, "gw", || async { Nft::new().ensure(&native()).await }).expect("loaded");
+    assert_eq!(found, Ensured::Loaded(TableState::Other(rules().generation())));
+}
+
+#[test]
+fn f20_what_somebody_changes_is_noticed_and_repaired() {
+    let lab = branch_lab();
+    for (change, found) in [
+        ("insert rule inet causeway input accept", TableState::Changed),
+        ("delete chain inet causeway srcnat; flush chain inet causeway srcnat", TableState::Right),
+        ("flush chain inet causeway input", TableState::Changed),
+        ("add chain inet causeway extra", TableState::Changed),
+        ("flush ruleset", TableState::Missing),
+    ] {
+        let arguments = ["netns", "exec", &lab.name("gw"), "nft", change];
+        let done = std::process::Command::new("ip").args(arguments).output().expect("ip is installed");
+        assert_eq!(done.status.success(), found != TableState::Right, "{change}");
+        let state = on(&lab, "gw", || async { Nft::new().ensure(&rules()).await }).expect("repaired");
+        let wanted = if found == TableState::Right { Ensured::AlreadyRight } else { Ensured::Loaded(found) };
+        assert_eq!(state, wanted, "{change}");
+    }
+}
+
+#[test]
+fn f20_a_change_is_told_at_once() {
+    let lab = branch_lab();
+    let gateway = lab.name("gw");
+    on(&lab, "gw", move || async move {
+        let mut watch = NftWatch::open().expect("root may listen");
+        let quiet = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
+        assert!(quiet.is_err(), "nobody changed anything");
+        let arguments = ["netns", "exec", &gateway, "nft", "add chain inet causeway extra"];
+        std::process::Command::new("ip").args(arguments).status().expect("ip is installed");
+        tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.expect("told").expect("no error");
+    });
+}
+
+#[test]
+fn teardown_removes_our_table_and_nothing_else() {
+    let lab = branch_lab();
+    lab.exec("gw", "nft", &["add table inet theirs"]);
+    for _ in 0..2 {
+        on(&lab, "gw", || async { Nft::new().teardown().await }).expect("also when there is none");
+    }
+    assert_eq!(lab.exec("gw", "nft", &["list", "tables"]).trim(), "table inet theirs");
+}
+
+#[test]
+fn connections_are_counted_listed_and_deleted_one_by_one() {
+    let lab = Lab::new();
+    on(&lab, "gw", || async { Nft::new().load(&rules()).await }).expect("loaded");
+    lab.exec("lan", "ping", &["-c1", "-W2", FAR]);
+    lab.exec("lan", "ping", &["-c1", "-W2", FAR6]);
+    on(&lab, "gw", || async {
+        let mut conntrack = Conntrack::open().expect("root may ask");
+        assert!(conntrack.count().await.expect("counted") >= 2);
+        for (family, protocol) in [(Family::V4, flow::ICMP), (Family::V6, flow::ICMPV6)] {
+            let selector = Selector::uplink(UplinkId(0));
+            let found = conntrack.dump(selector, family).await.expect("listed").flows;
+            assert_eq!(found.iter().map(|flow| flow.protocol).collect::<Vec<_>>(), [protocol]);
+            assert!(conntrack.delete_flow(&found[0]).await.expect("deleted"));
+            assert!(!conntrack.delete_flow(&found[0]).await.expect("gone already is no error"));
+            assert_eq!(conntrack.dump(selector, family).await.expect("listed").flows, []);
+        }
+    });
+}
