@@ -17,9 +17,8 @@ pub enum Action {
     Probe(ProbeRequest),
     /// Make the path use this selection.
     Switch(Switch),
-    /// Running flows of this uplink must end now: it died on standby, or its grace after a failback is over. `None`: of
-    /// every path.
-    EndFlows { uplink: UplinkId, family: Family, path: Option<PathId> },
+    /// Running flows of this path on this uplink must end now: it died on standby, or its grace after a failback is over.
+    EndFlows { uplink: UplinkId, family: Family, path: PathId },
     /// Read the packet counters of this uplink that often; `None`: no need to.
     WatchCounters { uplink: UplinkId, every: Option<Duration> },
 }

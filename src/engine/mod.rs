@@ -50,6 +50,10 @@ pub struct Engine {
     stale_until: Instant,
     policy_due: Instant,
     ends: Vec<(Instant, Action)>,
+    /// Lines that went down since the paths were last decided.
+    died: Vec<(UplinkId, Family)>,
+    /// Dead lines that a path left in this decision.
+    left: Vec<(PathId, Family, UplinkId)>,
     retries: Vec<(Instant, PathId, Family)>,
     watched: Vec<Option<Duration>>,
     /// Last proof of life to decision, of the newest switch away from a dead line.
@@ -102,6 +106,8 @@ impl Engine {
             stale_until: Instant::ORIGIN,
             policy_due: now,
             ends: Vec::new(),
+            died: Vec::new(),
+            left: Vec::new(),
             retries: Vec::new(),
             watched: vec![None; count],
             detection: None,
@@ -247,6 +253,7 @@ impl Engine {
             self.deadlines[uplink.index() * 2 + family.index()] = line.deadline();
             let patience = line_patience(line);
             for (target, sequence, cookie) in output.probes.drain(..) {
+                let target = self.site_target(uplink, family, target);
                 let probe = ProbeId { uplink, family, target, sequence };
                 self.actions.push_back(Action::Probe(ProbeRequest { probe, cookie, patience }));
             }
@@ -266,13 +273,16 @@ impl Engine {
                 let target = self.site_target(uplink, family, target);
                 self.tell(Fact::ProbeSettled { uplink, target, outcome }, now);
             }
-            Note::Transition { from, to, evidence } => {
+            Note::Transition { from, to, mut evidence } => {
+                for target in evidence.silent_targets.iter_mut().chain(&mut evidence.suspect_targets) {
+                    *target = self.site_target(uplink, family, *target);
+                }
                 // A suspicion, and a suspicion that was none, change nothing for the paths.
                 if to != State::Suspect && (from != State::Suspect || to == State::Down || to == State::Degraded) {
                     self.policy_due = now;
                 }
                 if to == State::Down {
-                    self.end_flows_of_standby(uplink, family);
+                    self.died.push((uplink, family));
                 }
                 self.tell(Fact::Transition { uplink, family, from, to, evidence }, now);
                 self.update_watch(uplink, now);
@@ -329,11 +339,10 @@ impl Engine {
         }
     }
 
-    /// The number of a family's target among all targets of the uplink, as facts and labels use it.
-    fn site_target(&self, uplink: UplinkId, family: Family, target: TargetId) -> TargetId {
-        let targets = self.config.uplink(uplink).targets.iter().enumerate();
-        let found = targets.filter(|(_, t)| t.family == family).nth(target.index());
-        found.map_or(target, |(index, _)| TargetId(u8::try_from(index).unwrap_or(u8::MAX)))
+    /// The number of a family's target among all targets of the uplink, as config, facts and labels use it.
+    pub fn site_target(&self, uplink: UplinkId, family: Family, target: TargetId) -> TargetId {
+        let targets = (0u8..).zip(&self.config.uplink(uplink).targets);
+        targets.filter(|(_, t)| t.family == family).nth(target.index()).map_or(target, |(index, _)| TargetId(index))
     }
 
     /// R2: a reply counts only from an address that we ask there. Names are checked where they are resolved.

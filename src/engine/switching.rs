@@ -52,10 +52,10 @@ impl Engine {
             }
             self.switch_all(switches, family, &views, now);
         }
+        self.end_flows_of_the_dead();
         self.update_use(now);
     }
 
-    /// All paths of one turn: routes first, then, with the last of them, the flows of what is dead.
     fn switch_all(
         &mut self,
         switches: Vec<(PathId, Selection, Selection, Reason)>,
@@ -64,17 +64,11 @@ impl Engine {
         now: Instant,
     ) {
         let rank = |uplink: UplinkId| views.get(uplink.index()).and_then(Option::as_ref).map(|view| view.rank);
-        let mut dead: Vec<UplinkId> = Vec::new();
-        for (_, from, to, _) in &switches {
+        for (path, from, to, reason) in switches {
             let left = from.uplinks().filter(|uplink| !to.contains(*uplink) && !to.is_empty());
-            for uplink in left.filter(|uplink| rank(*uplink).is_none_or(|rank| rank >= Rank::Loss)) {
-                if !dead.contains(&uplink) {
-                    dead.push(uplink);
-                }
-            }
-        }
-        let last = switches.len().saturating_sub(1);
-        for (index, (path, from, to, reason)) in switches.into_iter().enumerate() {
+            let dead: Vec<UplinkId> =
+                left.filter(|uplink| rank(*uplink).is_none_or(|rank| rank >= Rank::Loss)).collect();
+            self.left.extend(dead.iter().map(|uplink| (path, family, *uplink)));
             self.serial += 1;
             let life = |uplink: UplinkId| views.get(uplink.index())?.as_ref()?.last_life;
             let last_life = from.uplinks().filter(|uplink| !to.contains(*uplink)).filter_map(life).max();
@@ -84,17 +78,7 @@ impl Engine {
             if let (Reason::Down(_), Some(life)) = (reason, last_life) {
                 self.detection = Some((self.serial, now.since(life)));
             }
-            let switch = Switch {
-                serial: self.serial,
-                path,
-                family,
-                from,
-                to,
-                reason,
-                dead: if index == last { dead.clone() } else { Vec::new() },
-                last_life,
-                decided: now,
-            };
+            let switch = Switch { serial: self.serial, path, family, from, to, reason, dead, last_life, decided: now };
             self.tell(Fact::Switch(Box::new(switch.clone())), now);
             self.actions.push_back(Action::Switch(switch));
         }
@@ -108,23 +92,28 @@ impl Engine {
             FailbackFlows::Together => now + RETRY,
         };
         for uplink in from.uplinks().filter(|uplink| !to.contains(*uplink)) {
-            self.ends.push((at, Action::EndFlows { uplink, family, path: Some(path) }));
+            self.ends.push((at, Action::EndFlows { uplink, family, path }));
         }
     }
 
-    /// A line died on which old flows may still run although no path uses it. They go only if there is a better one.
-    pub(super) fn end_flows_of_standby(&mut self, uplink: UplinkId, family: Family) {
-        let used = |path: PathId| self.paths[path.index()][family.index()].selection.contains(uplink);
-        if self.config.path_ids().any(used) {
-            return;
+    /// A line died on which old flows may still run although no path sends new ones there (after a failback, or port
+    /// forwards). They go only if there is a better one.
+    fn end_flows_of_the_dead(&mut self) {
+        for (uplink, family) in std::mem::take(&mut self.died) {
+            let usable = |id: UplinkId| {
+                self.line(id, family).is_some_and(|line| matches!(line.settled_state(), State::Up | State::Degraded))
+            };
+            let elsewhere = |path: &PathId| {
+                let state = &self.paths[path.index()][family.index()];
+                // A path that just left it takes its flows along.
+                let left = self.left.contains(&(*path, family, uplink));
+                !left && !state.selection.contains(uplink) && state.selection.uplinks().any(usable)
+            };
+            let paths: Vec<PathId> = self.config.path_ids().filter(elsewhere).collect();
+            let ends = paths.into_iter().map(|path| Action::EndFlows { uplink, family, path });
+            self.actions.extend(ends);
         }
-        let usable = |id: UplinkId| {
-            self.line(id, family).is_some_and(|line| matches!(line.settled_state(), State::Up | State::Degraded))
-        };
-        let default = &self.paths[PathId::DEFAULT.index()][family.index()].selection;
-        if default.uplinks().any(usable) {
-            self.actions.push_back(Action::EndFlows { uplink, family, path: None });
-        }
+        self.left.clear();
     }
 
     pub(super) fn poll_ends(&mut self, now: Instant) {
@@ -134,7 +123,7 @@ impl Engine {
             let due: Vec<(Instant, Action)> = due;
             for (_, action) in due {
                 // The path went back to that uplink meanwhile: its flows are where they belong.
-                if let Action::EndFlows { uplink, family, path: Some(path) } = &action
+                if let Action::EndFlows { uplink, family, path } = &action
                     && self.paths[path.index()][family.index()].selection.contains(*uplink)
                 {
                     continue;

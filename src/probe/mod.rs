@@ -2,10 +2,10 @@
 //! packets themselves (`packet`, pure; `io`, the edge). A probe ends in exactly one [`Outcome`].
 
 pub mod flight;
-pub mod rtt;
-pub mod schedule;
 pub mod io;
 pub mod packet;
+pub mod rtt;
+pub mod schedule;
 
 use std::fmt;
 use std::time::Duration;
