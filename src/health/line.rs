@@ -295,6 +295,11 @@ impl Line {
 
     pub fn handle_neighbour(&mut self, reachable: bool) {
         self.neighbour = Some(reachable);
+        // The kernel needs seconds to give up on a gateway; the cause follows when it knows.
+        if self.verdict() == Some(Verdict::Silent) {
+            self.evidence.cause = Some(if reachable { Cause::Path } else { Cause::Modem });
+            self.evidence.gateway_answers = Some(reachable);
+        }
     }
 
     pub fn handle_counters(&mut self, received: u64, sent: u64, now: Instant, out: &mut Output) {

@@ -9,7 +9,7 @@ use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, State as OperState};
-use rtnetlink::packet_route::neighbour::{NeighbourMessage, NeighbourState};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType, RouteVia,
 };
@@ -214,6 +214,21 @@ pub(super) fn reachable(message: &NeighbourMessage) -> Option<bool> {
         NeighbourState::Failed | NeighbourState::Incomplete => Some(false),
         _ => None,
     }
+}
+
+/// Device, address and hardware address of an entry that has all three.
+pub(super) fn link_address(message: &NeighbourMessage) -> Option<(u32, IpAddr, [u8; 6])> {
+    let (mut address, mut mac) = (None, None);
+    for attribute in &message.attributes {
+        if let NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) = attribute {
+            address = Some(IpAddr::V4(*found));
+        } else if let NeighbourAttribute::Destination(NeighbourAddress::Inet6(found)) = attribute {
+            address = Some(IpAddr::V6(*found));
+        } else if let NeighbourAttribute::LinkLayerAddress(bytes) = attribute {
+            mac = <[u8; 6]>::try_from(bytes.as_slice()).ok();
+        }
+    }
+    Some((message.header.ifindex, address?, mac?))
 }
 
 fn family(family: AddressFamily) -> Option<Family> {

@@ -124,6 +124,20 @@ impl Netlink {
         }
     }
 
+    /// Whom the kernel knows on its devices, with hardware addresses: asked for when somebody must be spoken to, never
+    /// heard all the time. At most `gc_thresh3` (1,024) entries a family.
+    pub async fn link_addresses(&self) -> Result<Vec<(u32, IpAddr, [u8; 6])>, KernelError> {
+        let message = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
+        let answers = self.dump_of(message, "list the neighbours").await?;
+        Ok(answers
+            .iter()
+            .filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewNeighbour(entry) => decode::link_address(entry),
+                _ => None,
+            })
+            .collect())
+    }
+
     async fn links(&self, state: &mut State) -> Result<(), KernelError> {
         let mut message = LinkMessage::default();
         // Statistics are two thirds of the answer and not wanted here.

@@ -1,0 +1,168 @@
+//! What is worth keeping of the engine's facts: counters, the journal, the last events, and who follows them.
+
+use tokio::sync::broadcast;
+
+use super::clock;
+use crate::config::model::{Family, Gateway, UplinkId};
+use crate::control::status::{DrillDone, DrillResult, InternetState, OutageStatus};
+use crate::engine::action::{DrillStep, Fact};
+use crate::health::Cause;
+use crate::telemetry::counts::{Counts, Flows};
+use crate::telemetry::events::{EventLine, Line};
+use crate::telemetry::io::{Journal, init_tracing};
+use crate::telemetry::narrator::{Narrator, Told};
+use crate::telemetry::recent::Recent;
+use crate::time::Instant;
+
+/// Events that a slow follower may be behind; then it is told how many it missed.
+const FOLLOW: usize = 256;
+
+/// The last outage of an uplink, open or closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outage {
+    family: Family,
+    since: Instant,
+    until: Option<Instant>,
+    cause: Cause,
+}
+
+pub(super) struct Chronicle {
+    pub counts: Counts,
+    journal: Journal,
+    narrator: Narrator,
+    recent: Recent,
+    live: broadcast::Sender<EventLine>,
+    outages: Vec<Option<Outage>>,
+    drills: Vec<Option<(Instant, DrillResult)>>,
+    pub lock: Option<(String, Instant)>,
+    pub preferred_by: String,
+    pub drill_since: Option<Instant>,
+    internet: (InternetState, Instant),
+}
+
+impl Chronicle {
+    pub(super) fn new(config: &Gateway, now: Instant) -> Self {
+        let journal = Journal::open();
+        init_tracing(&journal, "info");
+        Self {
+            counts: Counts::new(config),
+            journal,
+            narrator: Narrator::default(),
+            recent: Recent::default(),
+            live: broadcast::Sender::new(FOLLOW),
+            outages: vec![None; config.uplinks.len()],
+            drills: vec![None; config.uplinks.len()],
+            lock: None,
+            preferred_by: String::new(),
+            drill_since: None,
+            internet: (InternetState::Unknown, now),
+        }
+    }
+
+    pub(super) fn tell(&mut self, fact: &Fact, config: &Gateway, now: Instant) {
+        self.counts.fold(fact, clock::wall_ms().map(|ms| ms / 1_000));
+        self.remember(fact, now);
+        if let Some(line) = self.narrator.tell(fact, config, now) {
+            self.write(&line, now);
+        }
+    }
+
+    pub(super) fn write(&mut self, line: &Line, now: Instant) {
+        self.journal.write(line, now);
+        let kept = self.recent.push(line, now, clock::wall_ms());
+        // Nobody follows: nobody is told.
+        self.live.send(kept).ok();
+    }
+
+    pub(super) fn flows(&mut self, serial: u64, uplinks: &[UplinkId], flows: Flows) {
+        self.narrator.flows(serial, flows);
+        if let Some(uplink) = uplinks.first() {
+            self.counts.flows(*uplink, flows);
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.journal.tick(now);
+        let dropped = self.journal.take_dropped();
+        self.counts.dropped(crate::telemetry::counts::Queue::Log, dropped);
+    }
+
+    pub(super) fn kept(&self, since_ms: Option<u64>, now: Instant) -> Vec<EventLine> {
+        self.recent.since(since_ms, now)
+    }
+
+    pub(super) fn follow(&self) -> broadcast::Receiver<EventLine> {
+        self.live.subscribe()
+    }
+
+    pub(super) fn last_switch(&self) -> Option<&Told> {
+        self.narrator.last_switch()
+    }
+
+    pub(super) fn outage(&self, uplink: UplinkId, now: Instant) -> Option<OutageStatus> {
+        let outage = self.outages[uplink.index()]?;
+        Some(OutageStatus {
+            began: super::report::moment(outage.since, now),
+            lasted_ms: crate::control::status::whole_ms(outage.until.unwrap_or(now).since(outage.since)),
+            cause: outage.cause,
+            open: outage.until.is_none(),
+        })
+    }
+
+    pub(super) fn drill(&self, uplink: UplinkId, now: Instant) -> Option<DrillDone> {
+        let (at, result) = self.drills[uplink.index()]?;
+        Some(DrillDone { ended: super::report::moment(at, now), result })
+    }
+
+    /// Notes the branch's state and says since when it has it.
+    pub(super) fn internet(&mut self, state: InternetState, now: Instant) -> Instant {
+        if self.internet.0 != state {
+            self.internet = (state, now);
+        }
+        self.internet.1
+    }
+
+    fn remember(&mut self, fact: &Fact, now: Instant) {
+        match fact {
+            Fact::OutageOpened { uplink, family, since, cause } => {
+                let slot = &mut self.outages[uplink.index()];
+                // One family's outage within the other's is the same outage to a person.
+                if slot.is_none_or(|outage| outage.until.is_some()) {
+                    *slot = Some(Outage { family: *family, since: *since, until: None, cause: *cause });
+                }
+            }
+            Fact::OutageClosed { uplink, family, until, .. } => {
+                if let Some(outage) = self.outages[uplink.index()].as_mut().filter(|open| open.family == *family) {
+                    outage.until = Some(*until);
+                }
+            }
+            Fact::Locked { locked, by } => self.lock = locked.then(|| (by.clone(), now)),
+            Fact::Preferred { by, .. } => self.preferred_by.clone_from(by),
+            Fact::Drill { uplink, step } => {
+                let result = match step {
+                    DrillStep::Started => {
+                        self.drill_since = Some(now);
+                        return;
+                    }
+                    DrillStep::Moved => return,
+                    DrillStep::Refused { .. } => DrillResult::Refused,
+                    DrillStep::Passed { .. } => DrillResult::Passed,
+                    DrillStep::Failed { .. } => DrillResult::Failed,
+                    DrillStep::Aborted => DrillResult::Aborted,
+                };
+                self.drill_since = None;
+                self.drills[uplink.index()] = Some((now, result));
+            }
+            Fact::Transition { .. }
+            | Fact::ProbeSettled { .. }
+            | Fact::Suspicion { .. }
+            | Fact::Switch(_)
+            | Fact::Switched { .. }
+            | Fact::SwitchFailed { .. }
+            | Fact::NotSwitched { .. }
+            | Fact::TargetSuspect { .. }
+            | Fact::Stalled { .. }
+            | Fact::Budget { .. } => {}
+        }
+    }
+}

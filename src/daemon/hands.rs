@@ -1,0 +1,272 @@
+//! The task that changes the kernel's routes and flows. Switches go before everything else; what is left alone for long
+//! is looked at again. It says what it did and saw, and decides nothing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tokio::sync::mpsc;
+
+use super::World;
+use crate::apply::desired::Selections;
+use crate::apply::exec::{self, ApplyError, Kernel};
+use crate::apply::switch::{self, Rescan, SwitchKernel};
+use crate::config::model::{Family, PathId, UplinkId};
+use crate::engine::action::Switch;
+use crate::kernel::conntrack::{Conntrack, ConntrackError};
+use crate::kernel::flow::{Flow, Snapshot};
+use crate::kernel::marks::Selector;
+use crate::kernel::nudge;
+use crate::kernel::numbers::path_table;
+use crate::kernel::state::{Route, State};
+use crate::policy::Selection;
+use crate::time::Instant;
+
+/// Jobs that may wait: two per path and family, and some. The engine asks again for what was refused.
+pub(super) const JOBS: usize = 128;
+
+#[derive(Debug)]
+pub(super) enum Job {
+    Switch(Box<Switch>),
+    EndFlows { uplink: UplinkId, family: Family, path: PathId },
+    Rescan(Rescan),
+}
+
+/// Asked for apart from the jobs, so that a switch never waits behind a pile of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Dump, compare, repair.
+    Reconcile,
+    /// Does the kernel answer?
+    Alive,
+}
+
+#[derive(Debug)]
+pub(super) enum Done {
+    Switched {
+        switch: Box<Switch>,
+        report: switch::Report,
+    },
+    SwitchFailed {
+        switch: Box<Switch>,
+        error: String,
+    },
+    /// Flows that were ended outside of a switch; stragglers are those of a second look.
+    Ended {
+        uplinks: Vec<UplinkId>,
+        flows: u64,
+        nudged: u64,
+        stragglers: bool,
+    },
+    FlowsFailed {
+        error: String,
+    },
+    Looked {
+        state: Box<State>,
+        repaired: Vec<String>,
+    },
+    LookFailed {
+        error: ApplyError,
+        state: Option<Box<State>>,
+    },
+    Alive,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandsError {
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Conntrack(#[from] ConntrackError),
+}
+
+pub(super) struct Hands {
+    world: World,
+    conntrack: Conntrack,
+    /// What the kernel had when last looked at.
+    state: State,
+    selections: Selections,
+    /// Paths whose uplinks have no gateway yet: their table keeps what it has, which is as it should be.
+    kept: BTreeMap<(PathId, Family), Selection>,
+    seed: u64,
+}
+
+impl Hands {
+    pub(super) fn new(world: World, conntrack: Conntrack, state: State, selections: Selections, seed: u64) -> Self {
+        Self { world, conntrack, state, selections, kept: BTreeMap::new(), seed }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut jobs: mpsc::Receiver<Job>,
+        mut looks: mpsc::Receiver<Look>,
+        done: mpsc::Sender<Done>,
+    ) {
+        loop {
+            // Safe to cancel: what was not received stays in its channel.
+            let answer = tokio::select! {
+                biased;
+                job = jobs.recv() => match job {
+                    Some(job) => self.job(job).await,
+                    None => return,
+                },
+                Some(look) = looks.recv() => self.look(look).await,
+            };
+            if done.send(answer).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn job(&mut self, job: Job) -> Done {
+        match job {
+            Job::Switch(wanted) => {
+                self.selections.insert((wanted.path, wanted.family), wanted.to.clone());
+                match switch::switch(self, &wanted).await {
+                    Ok(report) => Done::Switched { switch: wanted, report },
+                    Err(error) => Done::SwitchFailed { switch: wanted, error: chain(&error) },
+                }
+            }
+            Job::EndFlows { uplink, family, path } => {
+                let selector = Selector::uplink_on_path(uplink, path);
+                match self.end(selector, family).await {
+                    Ok((flows, nudged)) => Done::Ended { uplinks: vec![uplink], flows, nudged, stragglers: false },
+                    Err(error) => Done::FlowsFailed { error: chain(&error) },
+                }
+            }
+            Job::Rescan(again) => match switch::rescan(self, &again).await {
+                Ok(flows) => Done::Ended { uplinks: again.dead, flows, nudged: 0, stragglers: true },
+                Err(error) => Done::FlowsFailed { error: chain(&error) },
+            },
+        }
+    }
+
+    async fn end(&mut self, selector: Selector, family: Family) -> Result<(u64, u64), HandsError> {
+        let snapshot = self.list_flows(selector, family).await?;
+        if snapshot.seen == 0 {
+            return Ok((0, 0));
+        }
+        self.delete_flows(selector, family).await?;
+        let nudged = self.nudge(&snapshot.flows).await?;
+        Ok((snapshot.seen, nudged))
+    }
+
+    async fn look(&mut self, look: Look) -> Done {
+        match look {
+            Look::Reconcile => {
+                match exec::reconcile(&self.world.netlink, &self.world.config, &self.selections).await {
+                    Ok(report) => {
+                        self.state = report.state.clone();
+                        Done::Looked { state: Box::new(report.state), repaired: report.done }
+                    }
+                    Err(error) => {
+                        // What can be seen is seen all the same: a refused repair must not hide a lost address.
+                        let state = self.world.netlink.dump().await.ok();
+                        if let Some(state) = &state {
+                            self.state = state.clone();
+                        }
+                        Done::LookFailed { error, state: state.map(Box::new) }
+                    }
+                }
+            }
+            Look::Alive => match self.world.netlink.table(Family::V4, path_table(PathId::DEFAULT)).await {
+                Ok(_) => Done::Alive,
+                Err(source) => Done::LookFailed { error: ApplyError::Read { source }, state: None },
+            },
+        }
+    }
+}
+
+impl SwitchKernel for Hands {
+    type Error = HandsError;
+
+    fn now(&self) -> Instant {
+        super::clock::now()
+    }
+
+    async fn replace_routes(&mut self, path: PathId, family: Family, to: &Selection) -> Result<(), HandsError> {
+        let World { config, netlink } = &self.world;
+        match exec::switch_route(netlink, config, &self.state, path, family, to).await? {
+            Some(_) => drop(self.kept.remove(&(path, family))),
+            None => drop(self.kept.insert((path, family), to.clone())),
+        }
+        Ok(())
+    }
+
+    async fn read_routes(&mut self, path: PathId, family: Family) -> Result<Selection, HandsError> {
+        if let Some(kept) = self.kept.get(&(path, family)) {
+            return Ok(kept.clone());
+        }
+        let table = self.world.netlink.table(family, path_table(path)).await;
+        let routes = table.map_err(|source| ApplyError::Read { source })?;
+        Ok(selection_of(&self.world, &self.state, routes.first()))
+    }
+
+    async fn list_flows(&mut self, selector: Selector, family: Family) -> Result<Snapshot, HandsError> {
+        Ok(self.conntrack.dump(selector, family).await?)
+    }
+
+    async fn delete_flows(&mut self, selector: Selector, family: Family) -> Result<(), HandsError> {
+        Ok(self.conntrack.delete(selector, family).await?)
+    }
+
+    async fn nudge(&mut self, flows: &[Flow]) -> Result<u64, HandsError> {
+        if !flows.iter().any(Flow::is_established_tcp) {
+            return Ok(0);
+        }
+        let neighbours = self.neighbours().await?;
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let nudges = nudge::plan(flows, &neighbours, self.seed);
+        let count = u64::try_from(nudges.len()).unwrap_or(u64::MAX);
+        tokio::spawn(async move {
+            let sent = nudge::io::send(&nudges).await;
+            if let Some(error) = sent.error {
+                tracing::debug!(failed = sent.failed, %error, "nudges not sent");
+            }
+        });
+        Ok(count)
+    }
+}
+
+impl Hands {
+    /// Clients on the devices of networks, never those on uplinks.
+    async fn neighbours(&self) -> Result<nudge::Neighbours, HandsError> {
+        let World { config, netlink } = &self.world;
+        let ports = config.networks.iter().flat_map(|network| &network.ports);
+        let links: BTreeMap<u32, &crate::config::model::LinkName> =
+            ports.filter_map(|port| Some((self.state.link(port)?.0, port))).collect();
+        let known = netlink.link_addresses().await.map_err(|source| ApplyError::Read { source })?;
+        let neighbours = known.into_iter().filter_map(|(index, address, mac): (u32, IpAddr, [u8; 6])| {
+            let device = (*links.get(&index)?).clone();
+            Some((address, nudge::Neighbour { index, device, mac }))
+        });
+        Ok(neighbours.collect())
+    }
+}
+
+/// The uplinks that a path's route uses.
+pub(super) fn selection_of(world: &World, state: &State, route: Option<&Route>) -> Selection {
+    let hops = route.map(|route| route.hops.as_slice()).unwrap_or_default();
+    let single = hops.len() == 1;
+    let share = |hop: &crate::kernel::state::Hop| {
+        let name = state.link_name(hop.link);
+        let id = world.config.uplink_ids().find(|id| world.config.uplink(*id).device.as_str() == name)?;
+        // The kernel does not keep the weight of a lone hop.
+        let weight = if single { world.config.uplink(id).weight } else { u8::try_from(hop.weight).unwrap_or(u8::MAX) };
+        Some((id, weight))
+    };
+    let mut shares: Vec<(UplinkId, u8)> = hops.iter().filter_map(share).collect();
+    shares.sort_unstable();
+    Selection(shares)
+}
+
+/// An error with its causes, for the journal.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
