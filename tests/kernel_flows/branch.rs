@@ -8,14 +8,14 @@ use causeway::config::model::{
     Medium, Name, Network, Otherwise, Path, PortRange, Profile, Rule, Service, Site, Telemetry, Uplink, UplinkId, Zone,
 };
 
-pub const A: UplinkId = UplinkId(0);
-pub const B: UplinkId = UplinkId(1);
+pub(crate) const A: UplinkId = UplinkId(0);
+pub(crate) const B: UplinkId = UplinkId(1);
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-pub fn link(text: &str) -> LinkName {
+pub(crate) fn link(text: &str) -> LinkName {
     LinkName::new(text).expect("a device")
 }
 
@@ -64,7 +64,7 @@ fn port(first: u16) -> PortRange {
     PortRange { first, last: first }
 }
 
-pub fn gateway() -> Gateway {
+pub(crate) fn gateway() -> Gateway {
     let zone = |title: &str| Zone::Network(name(title));
     let calls = Match {
         dscp: vec![46],

@@ -16,7 +16,7 @@ use causeway::time::Instant;
 use crate::branch::link;
 use crate::lab::Lab;
 
-pub struct Kernel {
+pub(crate) struct Kernel {
     conntrack: Conntrack,
     started: std::time::Instant,
 }
@@ -92,7 +92,7 @@ fn neighbours() -> Neighbours {
 }
 
 /// Runs async work in a host, on a runtime of its own.
-pub fn on<T: Send + 'static, F: Future<Output = T>>(
+pub(crate) fn on<T: Send + 'static, F: Future<Output = T>>(
     lab: &Lab,
     host: &str,
     work: impl FnOnce() -> F + Send + 'static,
@@ -107,11 +107,11 @@ pub fn on<T: Send + 'static, F: Future<Output = T>>(
     receiver.recv().expect("the work was done")
 }
 
-pub fn kernel() -> Kernel {
+pub(crate) fn kernel() -> Kernel {
     Kernel { conntrack: Conntrack::open().expect("root may ask"), started: std::time::Instant::now() }
 }
 
-pub fn wanted(family: Family, to: UplinkId, dead: &[UplinkId]) -> Switch {
+pub(crate) fn wanted(family: Family, to: UplinkId, dead: &[UplinkId]) -> Switch {
     Switch {
         serial: 1,
         path: PathId::DEFAULT,
@@ -125,17 +125,17 @@ pub fn wanted(family: Family, to: UplinkId, dead: &[UplinkId]) -> Switch {
     }
 }
 
-pub fn switch_to(lab: &Lab, family: Family, to: UplinkId, dead: &[UplinkId]) -> Report {
+pub(crate) fn switch_to(lab: &Lab, family: Family, to: UplinkId, dead: &[UplinkId]) -> Report {
     let wanted = wanted(family, to, dead);
     on(lab, "gw", move || async move { switch::switch(&mut kernel(), &wanted).await })
         .expect("the kernel does as asked")
 }
 
-pub fn rescan(lab: &Lab, again: &Rescan) -> u64 {
+pub(crate) fn rescan(lab: &Lab, again: &Rescan) -> u64 {
     let again = again.clone();
     on(lab, "gw", move || async move { switch::rescan(&mut kernel(), &again).await }).expect("the kernel does as asked")
 }
 
-pub fn flows(lab: &Lab, selector: Selector, family: Family) -> Vec<Flow> {
+pub(crate) fn flows(lab: &Lab, selector: Selector, family: Family) -> Vec<Flow> {
     on(lab, "gw", move || async move { kernel().conntrack.dump(selector, family).await }).expect("a dump").flows
 }

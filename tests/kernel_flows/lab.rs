@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-pub const FAR: &str = "198.51.100.7";
-pub const FAR6: &str = "2001:db8:f::7";
+pub(crate) const FAR: &str = "198.51.100.7";
+pub(crate) const FAR6: &str = "2001:db8:f::7";
 
-pub struct Lab {
+pub(crate) struct Lab {
     prefix: String,
 }
 
 const HOSTS: [&str; 5] = ["lan", "gw", "pa", "pb", "far"];
 
 impl Lab {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("cwf{}-{}-", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let lab = Self { prefix };
@@ -32,9 +32,14 @@ impl Lab {
                 panic!("these tests need root (CAP_SYS_ADMIN) for network namespaces: {message}");
             }
             lab.ip(host, "link set lo up");
-            for setting in
-                ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.netfilter.nf_conntrack_tcp_loose=0"]
-            {
+            for setting in [
+                // Without duplicate address detection, addresses can be used at once.
+                "net.ipv6.conf.default.accept_dad=0",
+                "net.ipv6.conf.default.dad_transmits=0",
+                "net.ipv4.ip_forward=1",
+                "net.ipv6.conf.all.forwarding=1",
+                "net.netfilter.nf_conntrack_tcp_loose=0",
+            ] {
                 lab.exec(host, "sysctl", &["-q", "-w", setting]);
             }
         }
@@ -123,18 +128,18 @@ impl Lab {
         }
     }
 
-    pub fn name(&self, host: &str) -> String {
+    pub(crate) fn name(&self, host: &str) -> String {
         format!("{}{host}", self.prefix)
     }
 
-    pub fn ip(&self, host: &str, command: &str) -> String {
+    pub(crate) fn ip(&self, host: &str, command: &str) -> String {
         let host = self.name(host);
         let mut arguments = vec!["-n", &host];
         arguments.extend(command.split(' '));
         run("ip", &arguments).unwrap_or_else(|message| panic!("ip {command}: {message}"))
     }
 
-    pub fn exec(&self, host: &str, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn exec(&self, host: &str, program: &str, arguments: &[&str]) -> String {
         let host = self.name(host);
         let mut all = vec!["netns", "exec", &host, program];
         all.extend(arguments);
@@ -142,14 +147,14 @@ impl Lab {
     }
 
     /// The provider goes on answering on its line, and carries nothing any more.
-    pub fn silence(&self, provider: &str) {
+    pub(crate) fn silence(&self, provider: &str) {
         for setting in ["net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"] {
             self.exec(provider, "sysctl", &["-q", "-w", setting]);
         }
     }
 
     /// A thread in one of the hosts.
-    pub fn on<T: Send + 'static>(&self, host: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    pub(crate) fn on<T: Send + 'static>(&self, host: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         let path = format!("/run/netns/{}", self.name(host));
         thread::spawn(move || {
             let namespace = File::open(path).expect("the namespace is there");
@@ -177,7 +182,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// Waits for a condition, not for a while; fails with `what` after a generous time.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < until, "{what}: not within 10 s");

@@ -18,7 +18,7 @@ use causeway::kernel::nft::{Ensured, Nft, TableState};
 use causeway::kernel::ruleset::{Learnt, Ruleset};
 use kernel::{flows, on, rescan, switch_to};
 use lab::{FAR, FAR6, Lab, wait_for};
-use traffic::{Client, ECHO, connect, serve};
+use traffic::{Client, ECHO, connect, ping, serve};
 
 /// A branch with its rules loaded and a far host that answers.
 fn branch_lab() -> Lab {
@@ -173,8 +173,9 @@ fn i4_uplink_input_is_closed_and_networks_get_what_they_may() {
         connect(&lab, "lan", "fd00:1::1", port).expect("open to the office");
     }
     assert_eq!(connect(&lab, "lan", "192.168.1.1", 80).expect_err("closed").kind(), ErrorKind::TimedOut);
-    lab.exec("lan", "ping", &["-c1", "-W2", "192.168.1.1"]);
-    lab.exec("lan", "ping", &["-c1", "-W2", FAR6]);
+    assert!(ping(&lab, "lan", None, "192.168.1.1"));
+    assert!(ping(&lab, "lan", None, FAR6));
+    assert!(!ping(&lab, "far", None, "10.1.0.2"), "an uplink does not answer");
 }
 
 #[test]
@@ -183,8 +184,8 @@ fn our_own_flows_follow_the_path_and_bound_sockets_their_device() {
     let own = Client::listening(connect(&lab, "gw", FAR, ECHO).expect("the far host answers"));
     assert_eq!(flows(&lab, Selector::uplink(A), Family::V4).len(), 1);
     // A ping through the standby uplink goes through it, is answered, and is nobody's flow.
-    lab.exec("gw", "ping", &["-c1", "-W2", "-I", "wan2", FAR]);
-    lab.exec("gw", "ping", &["-c1", "-W2", "-I", "wan1", FAR6]);
+    assert!(ping(&lab, "gw", Some("wan2"), FAR));
+    assert!(ping(&lab, "gw", Some("wan1"), FAR6));
     assert_eq!(flows(&lab, Selector::uplink(B), Family::V4), []);
     let bound = lab.on("gw", || {
         use nix::sys::socket::{setsockopt, sockopt};
@@ -200,10 +201,14 @@ fn our_own_flows_follow_the_path_and_bound_sockets_their_device() {
     bound.join().expect("answered");
     assert_eq!(flows(&lab, Selector::uplink(B), Family::V4), [], "a probe is nobody's flow");
 
-    let start = Instant::now();
     switch_to(&lab, Family::V4, B, &[A]);
-    let mut probe = connect(&lab, "gw", FAR, ECHO).expect("our own traffic takes the other uplink");
-    std::io::Write::write_all(&mut probe, b"x").expect("open");
+    let mut fresh = connect(&lab, "gw", FAR, ECHO).expect("our own traffic takes the other uplink");
+    std::io::Write::write_all(&mut fresh, b"x").expect("open");
     assert_eq!(flows(&lab, Selector::uplink(B), Family::V4).len(), 1);
-    drop((own, start));
+    // Our own socket learns with its next packet, too, without a timeout.
+    let start = Instant::now();
+    own.say(b"anybody there?");
+    wait_for("our own socket learns", || own.error().is_some());
+    assert_eq!(own.error(), Some(ErrorKind::ConnectionReset));
+    assert!(own.failed_after(start).is_some_and(|after| after < AT_ONCE));
 }

@@ -14,6 +14,7 @@ use causeway::kernel::ruleset::{Learnt, Ruleset};
 
 use crate::kernel::on;
 use crate::lab::{FAR, FAR6, Lab};
+use crate::traffic::ping;
 use crate::{branch, branch_lab, rules};
 
 /// One object of the transaction a line, so that a change of one rule is one line of a diff.
@@ -61,7 +62,7 @@ fn f9_a_restart_finds_nothing_to_do() {
     let found = on(&lab, "gw", || async { Nft::new().ensure(&rules()).await }).expect("adopted");
     assert_eq!(found, Ensured::AlreadyRight);
     // Traffic moves the counters; the table is still right.
-    lab.exec("lan", "ping", &["-c1", "-W2", FAR]);
+    assert!(ping(&lab, "lan", None, FAR));
     let state = on(&lab, "gw", || async { Nft::new().check(&rules()).await }).expect("listed");
     assert_eq!(state, TableState::Right);
     let found = on(&lab, "gw", || async { Nft::new().ensure(&native()).await }).expect("loaded");
@@ -115,8 +116,7 @@ fn teardown_removes_our_table_and_nothing_else() {
 fn connections_are_counted_listed_and_deleted_one_by_one() {
     let lab = Lab::new();
     on(&lab, "gw", || async { Nft::new().load(&rules()).await }).expect("loaded");
-    lab.exec("lan", "ping", &["-c1", "-W2", FAR]);
-    lab.exec("lan", "ping", &["-c1", "-W2", FAR6]);
+    assert!(ping(&lab, "lan", None, FAR) && ping(&lab, "lan", None, FAR6));
     on(&lab, "gw", || async {
         let mut conntrack = Conntrack::open().expect("root may ask");
         assert!(conntrack.count().await.expect("counted") >= 2);

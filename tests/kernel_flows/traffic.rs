@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use crate::lab::Lab;
 
-pub const ECHO: u16 = 7_000;
+pub(crate) const ECHO: u16 = 7_000;
 const TICK: Duration = Duration::from_millis(10);
 /// A read that waits longer looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// TCP and UDP echo on all ports given, on all addresses of a host.
-pub fn serve(lab: &Lab, host: &str, ports: &[u16]) {
+pub(crate) fn serve(lab: &Lab, host: &str, ports: &[u16]) {
     for port in ports.iter().copied() {
         let (tcp, udp) = lab
             .on(host, move || {
@@ -47,13 +49,13 @@ fn echo(mut stream: TcpStream) {
     }
 }
 
-pub fn connect(lab: &Lab, host: &str, to: &str, port: u16) -> std::io::Result<TcpStream> {
+pub(crate) fn connect(lab: &Lab, host: &str, to: &str, port: u16) -> std::io::Result<TcpStream> {
     let to = SocketAddr::from((to.parse::<IpAddr>().expect("an address"), port));
     lab.on(host, move || TcpStream::connect_timeout(&to, Duration::from_secs(2))).join().expect("no panic")
 }
 
 /// One client and what became of it.
-pub struct Client {
+pub(crate) struct Client {
     state: Arc<State>,
 }
 
@@ -62,13 +64,13 @@ struct State {
     stop: AtomicBool,
     sent: AtomicU64,
     received: AtomicU64,
-    last: Mutex<Option<Instant>>,
+    handle: Mutex<Option<TcpStream>>,
     error: Mutex<Option<(Instant, ErrorKind)>>,
 }
 
 impl Client {
     /// Sends a little every tick and reads what comes back.
-    pub fn streaming(lab: &Lab, to: &str) -> Self {
+    pub(crate) fn streaming(lab: &Lab, to: &str) -> Self {
         let stream = connect(lab, "lan", to, ECHO).expect("the far host answers");
         let client = Self::listening(stream.try_clone().expect("a second handle"));
         let state = Arc::clone(&client.state);
@@ -86,14 +88,15 @@ impl Client {
     }
 
     /// Never says anything once it is connected.
-    pub fn idle(lab: &Lab, to: &str) -> Self {
+    pub(crate) fn idle(lab: &Lab, to: &str) -> Self {
         let mut stream = connect(lab, "lan", to, ECHO).expect("the far host answers");
         stream.write_all(b"hello").expect("the connection is new");
         Self::listening(stream)
     }
 
-    pub fn listening(mut stream: TcpStream) -> Self {
+    pub(crate) fn listening(mut stream: TcpStream) -> Self {
         let state = Arc::new(State::default());
+        *state.handle.lock().expect("no panic") = Some(stream.try_clone().expect("a second handle"));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
@@ -111,7 +114,7 @@ impl Client {
     }
 
     /// One numbered packet a tick, on one socket.
-    pub fn datagrams(lab: &Lab, to: &str) -> Self {
+    pub(crate) fn datagrams(lab: &Lab, to: &str) -> Self {
         let to = SocketAddr::from((to.parse::<IpAddr>().expect("an address"), ECHO));
         let socket = lab
             .on("lan", move || {
@@ -144,24 +147,30 @@ impl Client {
         Self { state }
     }
 
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn say(&self, words: &[u8]) {
+        let handle = self.state.handle.lock().expect("no panic");
+        let mut stream = handle.as_ref().expect("a stream");
+        stream.write_all(words).expect("the socket does not know yet");
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
         self.state.sent.load(Ordering::Relaxed)
     }
 
-    pub fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.state.received.load(Ordering::Relaxed)
     }
 
-    pub fn error(&self) -> Option<ErrorKind> {
+    pub(crate) fn error(&self) -> Option<ErrorKind> {
         self.state.error.lock().expect("no panic").map(|(_, kind)| kind)
     }
 
     /// When the application learnt of it, counted from `start`.
-    pub fn failed_after(&self, start: Instant) -> Option<Duration> {
+    pub(crate) fn failed_after(&self, start: Instant) -> Option<Duration> {
         self.state.error.lock().expect("no panic").map(|(at, _)| at.saturating_duration_since(start))
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.state.stop.store(true, Ordering::Relaxed);
     }
 }
@@ -173,7 +182,6 @@ impl State {
 
     fn got(&self, length: usize) {
         self.received.fetch_add(length as u64, Ordering::Relaxed);
-        *self.last.lock().expect("no panic") = Some(Instant::now());
     }
 }
 
@@ -181,4 +189,34 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// One echo request, from a raw socket. `true`: answered within a second.
+pub(crate) fn ping(lab: &Lab, host: &str, device: Option<&'static str>, to: &str) -> bool {
+    let to = SocketAddr::from((to.parse::<IpAddr>().expect("an address"), 0));
+    lab.on(host, move || {
+        // Type, code, checksum, identifier 1, sequence 1. Of ICMPv6 the kernel writes the checksum.
+        let (domain, protocol, packet, reply) = if to.is_ipv4() {
+            (Domain::IPV4, Protocol::ICMPV4, [8, 0, 0xf7, 0xfd, 0, 1, 0, 1], 0)
+        } else {
+            (Domain::IPV6, Protocol::ICMPV6, [128, 0, 0, 0, 0, 1, 0, 1], 129)
+        };
+        let socket = Socket::new(domain, Type::RAW, Some(protocol)).expect("root may");
+        socket.bind_device(device.map(str::as_bytes)).expect("root may");
+        socket.send_to(&packet, &to.into()).expect("sent");
+        let until = Instant::now() + Duration::from_secs(1);
+        let mut answer = [0_u8; 128];
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            socket.set_read_timeout(Some(left)).expect("a timeout above zero");
+            let Ok(length) = (&socket).read(&mut answer) else { continue };
+            // Raw sockets of IPv4 see the header, too.
+            let start = if to.is_ipv4() { 20 } else { 0 };
+            if answer[start..length].first() == Some(&reply) {
+                return true;
+            }
+        }
+        false
+    })
+    .join()
+    .expect("no panic")
 }
