@@ -301,3 +301,76 @@ fn bytes(attribute: &DefaultNla) -> Vec<u8> {
     attribute.emit_value(&mut value);
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An entry as the kernel writes it: IPv6 ping from fd00::1 to 2001:db8::7, identifier 0x1234.
+    fn ping() -> Vec<ConntrackAttribute> {
+        let flow = Flow {
+            family: Family::V6,
+            protocol: flow::ICMPV6,
+            original: Tuple {
+                source: "fd00::1".parse().expect("an address"),
+                destination: "2001:db8::7".parse().expect("an address"),
+                source_port: 0x1234,
+                destination_port: 0x8000,
+            },
+            reply: Tuple {
+                source: "2001:db8::7".parse().expect("an address"),
+                destination: "2001:db8::2".parse().expect("an address"),
+                source_port: 0x1234,
+                destination_port: 0x8100,
+            },
+            mark: 0x100,
+            status: 0,
+            tcp_state: None,
+        };
+        let ConntrackAttribute::CtaTupleOrig(reply) = original_tuple(&Flow { original: flow.reply, ..flow }) else {
+            unreachable!("that is what it makes")
+        };
+        vec![original_tuple(&flow), ConntrackAttribute::CtaTupleReply(reply), ConntrackAttribute::CtaMark(0x100)]
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let flow = parse_flow(Family::V6, &ping()).expect("both tuples are there");
+        assert_eq!((flow.protocol, flow.mark), (flow::ICMPV6, 0x100));
+        assert_eq!((flow.original.source_port, flow.original.destination_port), (0x1234, 0x8000));
+        assert_eq!(original_tuple(&flow), ping()[0]);
+        assert_eq!(parse_flow(Family::V4, &ping()), None, "of another family than asked");
+        assert_eq!(parse_flow(Family::V6, &ping()[1..]), None, "half an entry");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_and_none_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let mut rest = bytes.as_slice();
+            while let Some((one, after)) = split(rest) {
+                prop_assert!(after.len() < rest.len());
+                rest = after;
+                NetlinkMessage::<NetfilterMessage>::deserialize(one).ok();
+            }
+        }
+
+        #[test]
+        fn any_attributes_of_an_entry_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let mut message = Vec::new();
+            let length = u32::try_from(bytes.len() + 20).expect("short");
+            message.extend(length.to_ne_bytes());
+            message.extend(0x0100_u16.to_ne_bytes());
+            message.extend([0; 10]);
+            message.extend([10, 0, 0, 0]);
+            message.extend(bytes);
+            let parsed = NetlinkMessage::<NetfilterMessage>::deserialize(&message);
+            if let Ok(NetlinkPayload::InnerMessage(inner)) = parsed.map(|message| message.payload)
+                && let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = inner.inner
+            {
+                parse_flow(Family::V6, &attributes);
+            }
+        }
+    }
+}

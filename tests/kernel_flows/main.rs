@@ -1,6 +1,8 @@
 //! Marks, rules, connection tracking, the nudge and the failover, with real traffic through a branch in network
 //! namespaces. Needs root; `UPDATE_GOLDEN=1` writes the golden text anew.
 
+#![expect(clippy::print_stdout, reason = "the times of a run are worth seeing")]
+
 mod branch;
 mod kernel;
 mod lab;
@@ -11,7 +13,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use branch::{A, B};
-use causeway::apply::switch::Rescan;
+use causeway::apply::switch::{Rescan, SwitchKernel};
 use causeway::config::model::Family;
 use causeway::kernel::marks::Selector;
 use causeway::kernel::nft::{Ensured, Nft, TableState};
@@ -93,6 +95,23 @@ fn f38_dead_uplink_ipv4() {
 #[test]
 fn f38_dead_uplink_ipv6() {
     dead_uplink(Family::V6);
+}
+
+#[test]
+fn f38_an_idle_client_learns_by_the_nudge_and_by_nothing_else() {
+    let lab = branch_lab();
+    let idle = Client::idle(&lab, FAR);
+    wait_for("the connection is used once", || idle.received() == 5);
+    let lost = flows(&lab, Selector::uplink(A), Family::V4);
+    on(&lab, "gw", || async { kernel::kernel().delete_flows(Selector::uplink(A), Family::V4).await }).expect("deleted");
+    let start = Instant::now();
+    wait_for("nothing is said", || start.elapsed() > Duration::from_millis(300));
+    assert_eq!(idle.error(), None, "its flow is gone, and it cannot know");
+    let start = Instant::now();
+    let nudged = on(&lab, "gw", || async move { kernel::kernel().nudge(&lost).await }).expect("sent");
+    wait_for("the client learns", || idle.error().is_some());
+    assert_eq!((nudged, idle.error()), (1, Some(ErrorKind::ConnectionReset)));
+    assert!(idle.failed_after(start).is_some_and(|after| after < AT_ONCE));
 }
 
 #[test]

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use causeway::config::model::UplinkId;
-use causeway::config::model::{Family, Ipv6Mode};
+use causeway::config::model::{Family, Gateway, Ipv6Mode, Network, PortRange, Rule, Service, Uplink, UplinkId, limits};
 use causeway::kernel::conntrack::Conntrack;
 use causeway::kernel::flow;
 use causeway::kernel::marks::Selector;
@@ -129,4 +128,56 @@ fn connections_are_counted_listed_and_deleted_one_by_one() {
             assert_eq!(conntrack.dump(selector, family).await.expect("listed").flows, []);
         }
     });
+}
+
+/// Every list of the config at its limit.
+fn largest() -> Gateway {
+    let mut gateway = branch::gateway();
+    let uplink = gateway.uplinks[0].clone();
+    gateway.uplinks = (0..limits::UPLINKS)
+        .map(|number| Uplink { device: branch::link(&format!("wan{number}")), ..uplink.clone() })
+        .collect();
+    let path = gateway.paths[1].clone();
+    gateway.paths.resize(limits::PATHS, path);
+    let office = gateway.networks[0].clone();
+    gateway.networks.extend((2..limits::NETWORKS).map(|number| Network {
+        name: branch::name(&format!("net-{number}")),
+        ports: vec![branch::link(&format!("lan{number}"))],
+        ..office.clone()
+    }));
+    let rule = gateway.firewall.rules[1].clone();
+    gateway.firewall.rules.resize(limits::RULES, rule);
+    let forward = gateway.firewall.forwards[1].clone();
+    gateway.firewall.forwards.resize(limits::FORWARDS, forward);
+    gateway
+}
+
+#[test]
+fn the_largest_config_loads_in_time() {
+    let lab = Lab::new();
+    let ruleset = Ruleset::new(&largest(), &Learnt::default());
+    let (rules, start) = (ruleset.rules(), Instant::now());
+    let wanted = ruleset.clone();
+    on(&lab, "gw", move || async move { Nft::new().load(&wanted).await }).expect("loaded within the deadline");
+    println!("{rules} rules: loaded, read back and sealed in {:?}", start.elapsed());
+    let found = on(&lab, "gw", move || async move { Nft::new().ensure(&ruleset).await }).expect("adopted");
+    assert_eq!(found, Ensured::AlreadyRight);
+}
+
+/// What overlaps in a config would be refused in a set.
+#[test]
+fn overlapping_networks_and_ports_load() {
+    let lab = Lab::new();
+    let mut gateway = branch::gateway();
+    let nets = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "fd00::/8", "fd00:1::/32"];
+    let rule = &mut gateway.firewall.rules[1];
+    rule.destination = nets.iter().map(|net| net.parse().expect("a network")).collect();
+    rule.allow = [(80, 90), (85, 100), (443, 443), (80, 80)]
+        .map(|(first, last)| Service::Tcp(PortRange { first, last }))
+        .to_vec();
+    let everywhere = Rule { destination: vec!["0.0.0.0/0".parse().expect("a network")], ..rule.clone() };
+    gateway.firewall.rules.push(everywhere);
+    let ruleset = Ruleset::new(&gateway, &Learnt::default());
+    on(&lab, "gw", move || async move { Nft::new().load(&ruleset).await }).expect("loaded");
+    on(&lab, "gw", move || async move { Nft::new().load(&native()).await }).expect("loaded");
 }

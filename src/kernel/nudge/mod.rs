@@ -8,7 +8,7 @@
 pub mod io;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pnet::packet::ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket};
 use pnet::packet::ip::IpNextHeaderProtocols;
@@ -39,10 +39,18 @@ pub type Neighbours = BTreeMap<IpAddr, Neighbour>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nudge {
     pub client: Neighbour,
-    far: (IpAddr, u16),
-    near: (IpAddr, u16),
+    ends: Ends,
+    far_port: u16,
+    near_port: u16,
     sequence: u32,
     acknowledgement: u32,
+}
+
+/// The server's and the client's address; of one family by construction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    V4 { far: Ipv4Addr, near: Ipv4Addr },
+    V6 { far: Ipv6Addr, near: Ipv6Addr },
 }
 
 /// The nudges for those flows that need one: established TCP with one end in a network. `seed` makes the sequence
@@ -62,11 +70,17 @@ fn nudge(flow: &Flow, neighbours: &Neighbours, random: &mut u64) -> Option<Nudge
     let opened = ((original.source, original.source_port), (original.destination, original.destination_port));
     let served = ((reply.source, reply.source_port), (reply.destination, reply.destination_port));
     let (near, far) = [opened, served].into_iter().find(|(near, _)| neighbours.contains_key(&near.0))?;
+    let ends = match (far.0, near.0) {
+        (IpAddr::V4(far), IpAddr::V4(near)) => Ends::V4 { far, near },
+        (IpAddr::V6(far), IpAddr::V6(near)) => Ends::V6 { far, near },
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
+    };
     let numbers = split_mix(random);
     Some(Nudge {
         client: neighbours.get(&near.0)?.clone(),
-        far,
-        near,
+        ends,
+        far_port: far.1,
+        near_port: near.1,
         sequence: u32::try_from(numbers >> 32).unwrap_or(0),
         acknowledgement: u32::try_from(numbers & u64::from(u32::MAX)).unwrap_or(0),
     })
@@ -91,8 +105,8 @@ const TTL: u8 = 56;
 impl Nudge {
     /// The whole Ethernet frame, sent from `gateway`, the device's own address.
     pub fn frame(&self, gateway: [u8; 6]) -> Vec<u8> {
-        let (kind, packet) = match (self.far.0, self.near.0) {
-            (IpAddr::V4(far), IpAddr::V4(near)) => {
+        let (kind, packet) = match self.ends {
+            Ends::V4 { far, near } => {
                 let mut bytes = vec![0; IPV4 + TCP];
                 self.write_tcp(&mut bytes[IPV4..], |segment| tcp::ipv4_checksum(segment, &far, &near));
                 let mut header = MutableIpv4Packet::new(&mut bytes).expect("sized for the header");
@@ -108,7 +122,7 @@ impl Nudge {
                 header.set_checksum(checksum);
                 (EtherTypes::Ipv4, bytes)
             }
-            (IpAddr::V6(far), IpAddr::V6(near)) => {
+            Ends::V6 { far, near } => {
                 let mut bytes = vec![0; IPV6 + TCP];
                 self.write_tcp(&mut bytes[IPV6..], |segment| tcp::ipv6_checksum(segment, &far, &near));
                 let mut header = MutableIpv6Packet::new(&mut bytes).expect("sized for the header");
@@ -119,9 +133,6 @@ impl Nudge {
                 header.set_source(far);
                 header.set_destination(near);
                 (EtherTypes::Ipv6, bytes)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                unreachable!("both ends of a tracked flow are of one family")
             }
         };
         let mut frame = vec![0; ETHERNET];
@@ -135,8 +146,8 @@ impl Nudge {
 
     fn write_tcp(&self, bytes: &mut [u8], checksum: impl Fn(&TcpPacket<'_>) -> u16) {
         let mut segment = MutableTcpPacket::new(bytes).expect("sized for the header");
-        segment.set_source(self.far.1);
-        segment.set_destination(self.near.1);
+        segment.set_source(self.far_port);
+        segment.set_destination(self.near_port);
         segment.set_sequence(self.sequence);
         segment.set_acknowledgement(self.acknowledgement);
         segment.set_data_offset(5);
@@ -222,8 +233,8 @@ mod tests {
     fn a_server_behind_a_forward_is_nudged_as_it_sees_the_flow() {
         let flow = established("198.51.100.9", "203.0.113.2", CLIENT, "198.51.100.9");
         let nudge = &plan(&[flow], &neighbours(), 1)[0];
-        assert_eq!(nudge.near, (address(CLIENT), 443));
-        assert_eq!(nudge.far, (address("198.51.100.9"), 40_000));
+        let ends = Ends::V4 { far: "198.51.100.9".parse().expect("v4"), near: CLIENT.parse().expect("v4") };
+        assert_eq!((nudge.ends, nudge.far_port, nudge.near_port), (ends, 40_000, 443));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use nftables::expr::{Expression, MetaKey};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    Stmt, accept, any_bit, counter, ct, devices, drop, equal, family, field, goto, limit, log, meta, not_equal, ports,
-    protocol, reset, state, text, words,
+    Expr, Stmt, accept, any_bit, counter, ct, devices, drop, equal, family, field, goto, limit, log, meta, network,
+    not_equal, ports, protocol, reset, state, text, words,
 };
 use super::selector::Selector;
 use super::{TableBuilder, network_devices, priority, uplink_devices};
@@ -73,17 +73,17 @@ fn from_uplinks(table: &mut TableBuilder, gateway: &Gateway) {
         vec![link_local_source(), udp_sport(DHCP6_SERVER), udp_dport(DHCP6_CLIENT), accept()],
     );
     // The one thing a config may open: answering pings.
-    let pings = |rule: &&Rule| {
+    let pings = |rule: &Rule| {
         rule.from.contains(&Zone::Wan) && rule.to.contains(&Zone::Own) && rule.allow.contains(&Service::Icmp)
     };
-    if gateway.firewall.rules.iter().any(|rule| pings(&rule)) {
+    if gateway.firewall.rules.iter().any(pings) {
         echo(table, FROM_UPLINKS);
     }
     table.rule(FROM_UPLINKS, "closed", vec![counter(), drop()]);
 }
 
 fn link_local_source() -> Stmt {
-    equal(field("ip6", "saddr"), super::expression::network("fe80::/10".parse().expect("a literal network")))
+    equal(field("ip6", "saddr"), network("fe80::/10".parse().expect("a literal network")))
 }
 
 fn udp_sport(port: u16) -> Stmt {
@@ -150,7 +150,7 @@ fn from_network(table: &mut TableBuilder, network: &Network, what: &str, then: V
 }
 
 /// What makes a network a network: leases, names, neighbours, pings.
-fn services(table: &mut TableBuilder, networks: &super::expression::Expr) {
+fn services(table: &mut TableBuilder, networks: &Expr) {
     let mut open = |what: &'static str, then: Vec<Stmt>| {
         let mut statements = vec![equal(meta(MetaKey::Iifname), networks.clone())];
         statements.extend(then);
@@ -238,7 +238,7 @@ fn zone_devices<'a>(gateway: &'a Gateway, zone: &Zone) -> Vec<&'a LinkName> {
 }
 
 /// Devices a rule's traffic comes from. For our own input never an uplink's, whatever the rule says.
-fn sources(gateway: &Gateway, rule: &Rule, with_uplinks: bool) -> Option<super::expression::Expr> {
+fn sources(gateway: &Gateway, rule: &Rule, with_uplinks: bool) -> Option<Expr> {
     let zones = rule.from.iter().filter(|zone| with_uplinks || **zone != Zone::Wan);
     devices(zones.flat_map(|zone| zone_devices(gateway, zone)))
 }
@@ -248,8 +248,8 @@ fn zone_rule(
     chain: &'static str,
     number: usize,
     rule: &Rule,
-    from: Option<super::expression::Expr>,
-    to: Option<super::expression::Expr>,
+    from: Option<Expr>,
+    to: Option<Expr>,
 ) {
     let Some(from) = from else { return };
     let mut start = vec![equal(meta(MetaKey::Iifname), from)];

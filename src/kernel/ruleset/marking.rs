@@ -4,16 +4,16 @@
 //! The first packet of a flow carries only the mark of its path. Routing chooses the uplink; the mark follows in
 //! `postrouting`, once the device is known. So changing the uplink of new flows needs no change here.
 
-use nftables::expr::{Expression, MetaKey};
+use nftables::expr::{Expression, MetaKey, NamedExpression, RT, RTKey, TcpOption};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    accept, any_bit, ct, device, devices, equal, field, masked, meta, not_equal, original_direction, set, state, text,
-    with_bits,
+    Expr, Stmt, accept, any_bit, ct, device, devices, equal, field, masked, meta, not_equal, original_direction, set,
+    state, text, with_bits,
 };
 use super::selector::Selector;
 use super::{TableBuilder, network_devices, priority};
-use crate::config::model::{Gateway, LinkName, Match, Path};
+use crate::config::model::{Gateway, LinkName, Match, Network, Path};
 use crate::kernel::marks;
 
 pub(super) fn build(table: &mut TableBuilder, gateway: &Gateway) {
@@ -23,15 +23,15 @@ pub(super) fn build(table: &mut TableBuilder, gateway: &Gateway) {
 }
 
 /// The mark has an uplink already.
-fn decided() -> super::Stmt {
+fn decided() -> Stmt {
     not_equal(masked(ct("mark"), marks::UPLINK_MASK), Expression::Number(0))
 }
 
-fn undecided() -> super::Stmt {
+fn undecided() -> Stmt {
     equal(masked(ct("mark"), marks::UPLINK_MASK), Expression::Number(0))
 }
 
-fn restore() -> super::Stmt {
+fn restore() -> Stmt {
     set(meta(MetaKey::Mark), ct("mark"))
 }
 
@@ -70,17 +70,17 @@ fn path_comment(path: &Path) -> String {
     format!("path {}", path.name)
 }
 
-fn path_matches(gateway: &Gateway, one: &Match) -> Vec<Vec<super::Stmt>> {
+fn path_matches(gateway: &Gateway, one: &Match) -> Vec<Vec<Stmt>> {
     let from: Vec<&LinkName> = if one.from.is_empty() {
         network_devices(gateway).collect()
     } else {
-        let named = |network: &&crate::config::model::Network| one.from.contains(&network.name);
+        let named = |network: &&Network| one.from.contains(&network.name);
         gateway.networks.iter().filter(named).flat_map(|network| &network.ports).collect()
     };
     let Some(from) = devices(from) else { return Vec::new() };
     let selector =
         Selector { source: &one.source, destination: &one.destination, dscp: &one.dscp, services: &one.services };
-    let start = vec![equal(meta(MetaKey::Iifname), from), state(&["new"])];
+    let start = [equal(meta(MetaKey::Iifname), from), state(&["new"])];
     selector.rules().into_iter().map(|matches| start.iter().cloned().chain(matches).collect()).collect()
 }
 
@@ -108,7 +108,7 @@ fn outgoing(table: &mut TableBuilder, gateway: &Gateway) {
     }
 }
 
-fn any_mark_bit(bit: u32) -> super::Stmt {
+fn any_mark_bit(bit: u32) -> Stmt {
     not_equal(masked(meta(MetaKey::Mark), bit), Expression::Number(0))
 }
 
@@ -124,7 +124,7 @@ fn leaving(table: &mut TableBuilder, gateway: &Gateway) {
             vec![
                 equal(meta(MetaKey::Oifname), device(&uplink.device)),
                 any_bit(field("tcp", "flags"), &["syn"]),
-                set(expression_maxseg(), expression_route_mtu()),
+                set(maximum_segment(), route_mtu()),
             ],
         );
         let Some(from) = devices(network_devices(gateway)) else { continue };
@@ -142,12 +142,10 @@ fn leaving(table: &mut TableBuilder, gateway: &Gateway) {
     }
 }
 
-fn expression_maxseg() -> super::expression::Expr {
-    use nftables::expr::{NamedExpression, TcpOption};
+fn maximum_segment() -> Expr {
     Expression::Named(NamedExpression::TcpOption(TcpOption { name: "maxseg".into(), field: Some("size".into()) }))
 }
 
-fn expression_route_mtu() -> super::expression::Expr {
-    use nftables::expr::{NamedExpression, RT, RTKey};
+fn route_mtu() -> Expr {
     Expression::Named(NamedExpression::RT(RT { key: RTKey::MTU, family: None }))
 }

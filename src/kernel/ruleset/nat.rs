@@ -16,7 +16,8 @@ use nftables::stmt::{NAT, NATFamily, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    Stmt, device, devices, equal, family, field, header, meta, network, not_equal, ports, protocol, to_this_machine,
+    Expr, Stmt, device, devices, equal, family, field, header, meta, network, not_equal, ports, protocol,
+    to_this_machine,
 };
 use super::selector::{Reach, networks};
 use super::{Learnt, TableBuilder, priority};
@@ -109,7 +110,7 @@ fn destination(forward: &Forward, one: Family) -> Stmt {
 }
 
 /// Port by port: a plain range as the target would let the kernel pick any of it. `None`: ports stay as they are.
-fn shifted(protocol: &'static str, range: PortRange, to: u16) -> Option<super::expression::Expr> {
+fn shifted(protocol: &'static str, range: PortRange, to: u16) -> Option<Expr> {
     if range.first == to {
         return None;
     }
