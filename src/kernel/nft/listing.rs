@@ -56,7 +56,7 @@ fn parse_generation(hex: &str) -> Option<Generation> {
     (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok().map(Generation)).flatten()
 }
 
-/// Handles are the kernel's, counters count.
+/// Handles are the kernel's, counters count, members of a set have no order.
 fn normalise(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -65,6 +65,10 @@ fn normalise(value: &mut Value) {
                 *counter = Value::Null;
             }
             fields.values_mut().for_each(normalise);
+            for name in ["elem", "set"] {
+                let Some(members) = fields.get_mut(name).and_then(Value::as_array_mut) else { continue };
+                members.sort_by_cached_key(Value::to_string);
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(normalise),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

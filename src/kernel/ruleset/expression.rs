@@ -82,6 +82,11 @@ pub(super) fn protocol(name: &'static str) -> Stmt {
     equal(meta(MetaKey::L4proto), text(name))
 }
 
+/// Members of a named set.
+pub(super) fn set_reference(name: &'static str) -> Expr {
+    Expression::String(Cow::Owned(format!("@{name}")))
+}
+
 /// One value as itself, several as an anonymous set. `None` for none: a rule that can match nothing is left out by its
 /// builder, because nft refuses an empty set.
 pub(super) fn one_of(values: Vec<Expr>) -> Option<Expr> {
@@ -99,11 +104,6 @@ pub(super) fn words(words: &[&'static str]) -> Expr {
 
 pub(super) fn device(name: &LinkName) -> Expr {
     Expression::String(Cow::Owned(name.as_str().to_owned()))
-}
-
-pub(super) fn devices<'a>(names: impl IntoIterator<Item = &'a LinkName>) -> Option<Expr> {
-    let unique: std::collections::BTreeSet<&LinkName> = names.into_iter().collect();
-    one_of(unique.into_iter().map(device).collect())
 }
 
 pub(super) fn network(net: IpNet) -> Expr {

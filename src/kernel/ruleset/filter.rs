@@ -5,11 +5,11 @@ use nftables::expr::{Expression, MetaKey};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    Expr, Stmt, accept, any_bit, counter, ct, devices, drop, equal, family, field, goto, limit, log, meta, network,
-    not_equal, ports, protocol, reset, state, text, words,
+    Expr, Stmt, accept, any_bit, counter, ct, drop, equal, family, field, goto, limit, log, meta, network, not_equal,
+    ports, protocol, reset, state, text, words,
 };
 use super::selector::Selector;
-use super::{TableBuilder, network_devices, priority, uplink_devices};
+use super::{TableBuilder, devices, network_devices, priority, uplink_devices};
 use crate::config::model::{Family, Gateway, LinkName, Network, PortRange, Rule, Service, Zone};
 
 /// Lines a second into the log from dropped packets: enough to see what is going on, too few to fill a disk.
@@ -108,19 +108,20 @@ fn input(table: &mut TableBuilder, gateway: &Gateway) {
     table.base_chain(INPUT, NfChainType::Filter, NfHook::Input, priority::FILTER, NfChainPolicy::Drop);
     table.rule(INPUT, "ourselves", vec![equal(meta(MetaKey::Iifname), text("lo")), accept()]);
     table.rule(INPUT, "known flow", vec![state(&["established", "related"]), accept()]);
-    if let Some(uplinks) = devices(uplink_devices(gateway)) {
+    if let Some(uplinks) = devices(gateway, uplink_devices(gateway)) {
         table.rule(INPUT, "uplinks", vec![equal(meta(MetaKey::Iifname), uplinks), goto(FROM_UPLINKS)]);
     }
     table.rule(INPUT, "no known flow", vec![state(&["invalid"]), drop()]);
     for network in gateway.networks.iter().filter(|network| network.isolate) {
         from_network(
             table,
+            gateway,
             network,
             "isolated: no ssh",
             vec![equal(field("tcp", "dport"), Expression::Number(u32::from(SSH))), drop()],
         );
     }
-    if let Some(networks) = devices(network_devices(gateway)) {
+    if let Some(networks) = devices(gateway, network_devices(gateway)) {
         services(table, &networks);
     }
     for (number, rule) in gateway.firewall.rules.iter().enumerate() {
@@ -133,6 +134,7 @@ fn input(table: &mut TableBuilder, gateway: &Gateway) {
         let port = gateway.telemetry.metrics_port;
         from_network(
             table,
+            gateway,
             network,
             "metrics",
             vec![equal(field("tcp", "dport"), ports(PortRange { first: port, last: port })), accept()],
@@ -141,8 +143,8 @@ fn input(table: &mut TableBuilder, gateway: &Gateway) {
     dropped(table, INPUT);
 }
 
-fn from_network(table: &mut TableBuilder, network: &Network, what: &str, then: Vec<Stmt>) {
-    if let Some(from) = devices(&network.ports) {
+fn from_network(table: &mut TableBuilder, gateway: &Gateway, network: &Network, what: &str, then: Vec<Stmt>) {
+    if let Some(from) = devices(gateway, &network.ports) {
         let mut statements = vec![equal(meta(MetaKey::Iifname), from)];
         statements.extend(then);
         table.rule(INPUT, format!("{}: {what}", network.name), statements);
@@ -178,7 +180,7 @@ fn services(table: &mut TableBuilder, networks: &Expr) {
 
 fn forward(table: &mut TableBuilder, gateway: &Gateway) {
     table.base_chain(FORWARD, NfChainType::Filter, NfHook::Forward, priority::FILTER, NfChainPolicy::Drop);
-    let uplinks = devices(uplink_devices(gateway));
+    let uplinks = devices(gateway, uplink_devices(gateway));
     if let Some(uplinks) = &uplinks {
         let between = vec![
             equal(meta(MetaKey::Iifname), uplinks.clone()),
@@ -209,9 +211,9 @@ fn forward(table: &mut TableBuilder, gateway: &Gateway) {
             vec![equal(meta(MetaKey::Iifname), uplinks.clone()), any_bit(ct("status"), &["dnat"]), accept()];
         table.rule(FORWARD, "forwards", forwarded);
     }
-    let networks = devices(network_devices(gateway));
+    let networks = devices(gateway, network_devices(gateway));
     for network in gateway.networks.iter().filter(|network| network.isolate) {
-        if let (Some(from), Some(networks)) = (devices(&network.ports), &networks) {
+        if let (Some(from), Some(networks)) = (devices(gateway, &network.ports), &networks) {
             table.rule(
                 FORWARD,
                 format!("{}: isolated", network.name),
@@ -220,7 +222,7 @@ fn forward(table: &mut TableBuilder, gateway: &Gateway) {
         }
     }
     for (number, rule) in gateway.firewall.rules.iter().enumerate() {
-        if let Some(to) = devices(rule.to.iter().flat_map(|zone| zone_devices(gateway, zone))) {
+        if let Some(to) = devices(gateway, rule.to.iter().flat_map(|zone| zone_devices(gateway, zone))) {
             zone_rule(table, FORWARD, number, rule, sources(gateway, rule, true), Some(to));
         }
     }
@@ -240,7 +242,7 @@ fn zone_devices<'a>(gateway: &'a Gateway, zone: &Zone) -> Vec<&'a LinkName> {
 /// Devices a rule's traffic comes from. For our own input never an uplink's, whatever the rule says.
 fn sources(gateway: &Gateway, rule: &Rule, with_uplinks: bool) -> Option<Expr> {
     let zones = rule.from.iter().filter(|zone| with_uplinks || **zone != Zone::Wan);
-    devices(zones.flat_map(|zone| zone_devices(gateway, zone)))
+    devices(gateway, zones.flat_map(|zone| zone_devices(gateway, zone)))
 }
 
 fn zone_rule(
@@ -277,7 +279,7 @@ fn dropped(table: &mut TableBuilder, chain: &'static str) {
 /// address.
 fn output(table: &mut TableBuilder, gateway: &Gateway) {
     table.base_chain(OUTPUT, NfChainType::Filter, NfHook::Output, priority::FILTER, NfChainPolicy::Accept);
-    if let Some(uplinks) = devices(uplink_devices(gateway)) {
+    if let Some(uplinks) = devices(gateway, uplink_devices(gateway)) {
         table.rule(
             OUTPUT,
             "lost flow: tell the socket",

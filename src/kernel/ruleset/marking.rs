@@ -8,11 +8,11 @@ use nftables::expr::{Expression, MetaKey, NamedExpression, RT, RTKey, TcpOption}
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    Expr, Stmt, accept, any_bit, ct, device, devices, equal, field, masked, meta, not_equal, original_direction, set,
-    state, text, with_bits,
+    Expr, Stmt, accept, any_bit, ct, device, equal, field, masked, meta, not_equal, original_direction, set, state,
+    text, with_bits,
 };
 use super::selector::Selector;
-use super::{TableBuilder, network_devices, priority};
+use super::{TableBuilder, devices, network_devices, priority};
 use crate::config::model::{Gateway, LinkName, Match, Network, Path};
 use crate::kernel::marks;
 
@@ -77,7 +77,7 @@ fn path_matches(gateway: &Gateway, one: &Match) -> Vec<Vec<Stmt>> {
         let named = |network: &&Network| one.from.contains(&network.name);
         gateway.networks.iter().filter(named).flat_map(|network| &network.ports).collect()
     };
-    let Some(from) = devices(from) else { return Vec::new() };
+    let Some(from) = devices(gateway, from) else { return Vec::new() };
     let selector =
         Selector { source: &one.source, destination: &one.destination, dscp: &one.dscp, services: &one.services };
     let start = [equal(meta(MetaKey::Iifname), from), state(&["new"])];
@@ -127,7 +127,7 @@ fn leaving(table: &mut TableBuilder, gateway: &Gateway) {
                 set(maximum_segment(), route_mtu()),
             ],
         );
-        let Some(from) = devices(network_devices(gateway)) else { continue };
+        let Some(from) = devices(gateway, network_devices(gateway)) else { continue };
         table.rule(
             CHAIN,
             format!("new flow by uplink {}", uplink.name),

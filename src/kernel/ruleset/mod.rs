@@ -21,15 +21,15 @@ mod nat;
 mod selector;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ipnet::Ipv6Net;
-use nftables::schema::{Chain, NfCmd, NfListObject, NfObject, Nftables, Rule, Table};
+use nftables::schema::{Chain, NfCmd, NfListObject, NfObject, Nftables, Rule, Set, SetType, SetTypeValue, Table};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 
 use crate::config::model::{Gateway, LinkName, UplinkId};
-use expression::Stmt;
+use expression::{Expr, Stmt, device, one_of, set_reference};
 
 /// Name of our table, in family `inet`. Nothing else in the packet filter is ours.
 pub const TABLE: &str = "causeway";
@@ -79,6 +79,7 @@ pub struct Ruleset {
 impl Ruleset {
     pub fn new(gateway: &Gateway, learnt: &Learnt) -> Self {
         let mut table = TableBuilder::default();
+        device_sets(&mut table, gateway);
         marking::build(&mut table, gateway);
         filter::build(&mut table, gateway);
         nat::build(&mut table, gateway, learnt);
@@ -181,4 +182,42 @@ fn uplink_devices(gateway: &Gateway) -> impl Iterator<Item = &LinkName> {
 
 fn network_devices(gateway: &Gateway) -> impl Iterator<Item = &LinkName> {
     gateway.networks.iter().flat_map(|network| &network.ports)
+}
+
+/// Named sets of devices. nft 1.0.6 takes time in the square of the number of sets, and a config with thousands of rules
+/// names these two in most of them.
+const UPLINKS: &str = "uplinks";
+const NETWORKS: &str = "networks";
+
+fn all_uplinks(gateway: &Gateway) -> BTreeSet<&LinkName> {
+    uplink_devices(gateway).collect()
+}
+
+fn all_networks(gateway: &Gateway) -> BTreeSet<&LinkName> {
+    network_devices(gateway).collect()
+}
+
+fn device_sets(table: &mut TableBuilder, gateway: &Gateway) {
+    for (name, members) in [(UPLINKS, all_uplinks(gateway)), (NETWORKS, all_networks(gateway))] {
+        table.objects.push(NfListObject::Set(Box::new(Set {
+            family: NfFamily::INet,
+            table: Cow::Borrowed(TABLE),
+            name: Cow::Borrowed(name),
+            set_type: SetTypeValue::Single(SetType::Ifname),
+            elem: (!members.is_empty()).then(|| members.into_iter().map(device).collect()),
+            ..Set::default()
+        })));
+    }
+}
+
+/// Traffic of these devices; `None` for none.
+fn devices<'a>(gateway: &'a Gateway, names: impl IntoIterator<Item = &'a LinkName>) -> Option<Expr> {
+    let names: BTreeSet<&LinkName> = names.into_iter().collect();
+    if names.len() > 1 && names == all_uplinks(gateway) {
+        Some(set_reference(UPLINKS))
+    } else if names.len() > 1 && names == all_networks(gateway) {
+        Some(set_reference(NETWORKS))
+    } else {
+        one_of(names.into_iter().map(device).collect())
+    }
 }

@@ -16,11 +16,10 @@ use nftables::stmt::{NAT, NATFamily, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    Expr, Stmt, device, devices, equal, family, field, header, meta, network, not_equal, ports, protocol,
-    to_this_machine,
+    Expr, Stmt, device, equal, family, field, header, meta, network, not_equal, ports, protocol, to_this_machine,
 };
 use super::selector::{Reach, networks};
-use super::{Learnt, TableBuilder, priority};
+use super::{Learnt, TableBuilder, devices, priority};
 use crate::config::model::{Family, Forward, Gateway, Ipv6Mode, PortRange, Service, UplinkId};
 
 pub(super) fn build(table: &mut TableBuilder, gateway: &Gateway, learnt: &Learnt) {
@@ -66,7 +65,7 @@ fn forwards(table: &mut TableBuilder, gateway: &Gateway) {
     const CHAIN: &str = "dstnat";
     table.base_chain(CHAIN, NfChainType::NAT, NfHook::Prerouting, priority::DSTNAT, NfChainPolicy::Accept);
     for forward in &gateway.firewall.forwards {
-        let Some(on) = devices(forward.on.iter().map(|id| &gateway.uplink(*id).device)) else { continue };
+        let Some(on) = devices(gateway, forward.on.iter().map(|id| &gateway.uplink(*id).device)) else { continue };
         let one = Family::of(forward.to);
         let mut statements = vec![equal(meta(MetaKey::Iifname), on), family(one), to_this_machine()];
         if !forward.source.is_empty() {

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 use nftables::expr::{Expression, MetaKey};
 
-use super::expression::{Expr, Stmt, equal, family, field, header, meta, network, one_of, ports, words};
+use super::expression::{Expr, Stmt, equal, family, field, header, meta, network, one_of, ports, text, words};
 use crate::config::model::{Family, PortRange, Service};
 
 /// Empty lists match anything.
@@ -19,19 +19,20 @@ impl Selector<'_> {
     /// One list of matches for each rule that is needed.
     pub(super) fn rules(&self) -> Vec<Vec<Stmt>> {
         let mut rules = Vec::new();
-        for layer3 in self.layer3() {
-            for layer4 in self.layer4() {
+        for (one, layer3) in self.layer3() {
+            for layer4 in self.layer4(one) {
                 rules.push(layer3.iter().cloned().chain(layer4).collect());
             }
         }
         rules
     }
 
-    fn layer3(&self) -> Vec<Vec<Stmt>> {
+    /// `None` in place of the family: both.
+    fn layer3(&self) -> Vec<(Option<Family>, Vec<Stmt>)> {
         if self.source.is_empty() && self.destination.is_empty() && self.dscp.is_empty() {
-            return vec![Vec::new()];
+            return vec![(None, Vec::new())];
         }
-        Family::BOTH.into_iter().filter_map(|one| self.layer3_of(one)).collect()
+        Family::BOTH.into_iter().filter_map(|one| Some((Some(one), self.layer3_of(one)?))).collect()
     }
 
     /// `None`: nothing of this family is meant.
@@ -52,7 +53,7 @@ impl Selector<'_> {
         Some(matches)
     }
 
-    fn layer4(&self) -> Vec<Vec<Stmt>> {
+    fn layer4(&self, one: Option<Family>) -> Vec<Vec<Stmt>> {
         if self.services.is_empty() || self.services.contains(&Service::Any) {
             return vec![Vec::new()];
         }
@@ -71,7 +72,12 @@ impl Selector<'_> {
             }
         }
         if self.services.contains(&Service::Icmp) {
-            rules.push(vec![equal(meta(MetaKey::L4proto), words(&["icmp", "ipv6-icmp"]))]);
+            let right = match one {
+                Some(Family::V4) => text("icmp"),
+                Some(Family::V6) => text("ipv6-icmp"),
+                None => words(&["icmp", "ipv6-icmp"]),
+            };
+            rules.push(vec![equal(meta(MetaKey::L4proto), right)]);
         }
         rules
     }
