@@ -1,5 +1,8 @@
 //! What nft says our table is, reduced to what can be compared. Pure.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::TableState;
@@ -19,27 +22,24 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn parse(output: &[u8]) -> Result<Self, serde_json::Error> {
-        let mut value: Value = serde_json::from_slice(output)?;
-        let objects = value.get_mut("nftables").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-        let (mut generation, mut seal, mut rules) = (None, None, 0);
-        let mut kept = Vec::new();
-        for mut object in objects {
-            if object.get("metainfo").is_some() {
-                continue;
-            }
-            if let Some(name) = object.pointer("/chain/name").and_then(Value::as_str) {
-                if let Some(hex) = name.strip_prefix(SEAL_CHAIN) {
-                    seal = parse_generation(hex);
-                    continue;
-                }
-                generation = generation.or(name.strip_prefix(GENERATION_CHAIN).and_then(parse_generation));
-            }
-            rules += usize::from(object.get("rule").is_some());
-            normalise(&mut object);
-            kept.push(object);
+        let Output { nftables } = serde_json::from_slice(output)?;
+        Ok(nftables)
+    }
+
+    fn take(&mut self, mut object: Value) {
+        if object.get("metainfo").is_some() {
+            return;
         }
-        let digest = Generation::of(&serde_json::to_vec(&kept)?);
-        Ok(Self { generation, seal, digest, rules })
+        if let Some(name) = object.pointer("/chain/name").and_then(Value::as_str) {
+            if let Some(hex) = name.strip_prefix(SEAL_CHAIN) {
+                self.seal = parse_generation(hex);
+                return;
+            }
+            self.generation = self.generation.or(name.strip_prefix(GENERATION_CHAIN).and_then(parse_generation));
+        }
+        self.rules += usize::from(object.get("rule").is_some());
+        normalise(&mut object);
+        self.digest = self.digest.and(object.to_string().as_bytes());
     }
 
     pub(super) fn compare(&self, wanted: Generation) -> TableState {
@@ -49,6 +49,36 @@ impl Listing {
             Some(_) if self.seal == Some(self.digest) => TableState::Right,
             Some(_) => TableState::Changed,
         }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Output {
+    nftables: Listing,
+}
+
+/// One object at a time: the listing of a large table must not be in memory twice.
+impl<'de> Deserialize<'de> for Listing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Objects;
+
+        impl<'de> Visitor<'de> for Objects {
+            type Value = Listing;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of nftables objects")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut objects: A) -> Result<Listing, A::Error> {
+                let mut listing = Listing { generation: None, seal: None, digest: Generation::EMPTY, rules: 0 };
+                while let Some(object) = objects.next_element()? {
+                    listing.take(object);
+                }
+                Ok(listing)
+            }
+        }
+
+        deserializer.deserialize_seq(Objects)
     }
 }
 

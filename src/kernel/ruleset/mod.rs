@@ -62,10 +62,12 @@ impl fmt::Debug for Generation {
 }
 
 impl Generation {
-    /// FNV-1a, 64 bits: the same on every machine and in every release.
-    pub(crate) fn of(bytes: &[u8]) -> Self {
+    /// FNV-1a, 64 bits: the same on every machine and in every release. This is its value for no bytes.
+    pub(crate) const EMPTY: Self = Self(0xcbf2_9ce4_8422_2325);
+
+    pub(crate) fn and(self, bytes: &[u8]) -> Self {
         let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+        Self(bytes.iter().fold(self.0, step))
     }
 }
 
@@ -84,7 +86,7 @@ impl Ruleset {
         filter::build(&mut table, gateway);
         nat::build(&mut table, gateway, learnt);
         let bytes = serde_json::to_vec(&table.objects).expect("rules are plain data with string keys");
-        Self { objects: table.objects, generation: Generation::of(&bytes) }
+        Self { objects: table.objects, generation: Generation::EMPTY.and(&bytes) }
     }
 
     pub fn generation(&self) -> Generation {

@@ -7,6 +7,10 @@ use nftables::expr::{Expression, MetaKey};
 use super::expression::{Expr, Stmt, equal, family, field, header, meta, network, one_of, ports, text, words};
 use crate::config::model::{Family, PortRange, Service};
 
+/// Up to so many ports of one rule get a rule each. nft takes time in the square of the number of sets; a few more rules
+/// are only looked at by the first packet of a flow.
+const PORTS_WITHOUT_SET: usize = 8;
+
 /// Empty lists match anything.
 pub(super) struct Selector<'a> {
     pub(super) source: &'a [IpNet],
@@ -67,8 +71,11 @@ impl Selector<'_> {
             Service::Any | Service::Icmp | Service::Tcp(_) => None,
         });
         for (name, ranges) in [("tcp", merged(tcp.collect())), ("udp", merged(udp.collect()))] {
-            if let Some(right) = one_of(ranges.into_iter().map(ports).collect()) {
-                rules.push(vec![equal(field(name, "dport"), right)]);
+            let matching = |right| vec![equal(field(name, "dport"), right)];
+            if ranges.len() <= PORTS_WITHOUT_SET {
+                rules.extend(ranges.into_iter().map(ports).map(matching));
+            } else {
+                rules.extend(one_of(ranges.into_iter().map(ports).collect()).map(matching));
             }
         }
         if self.services.contains(&Service::Icmp) {
