@@ -164,6 +164,18 @@ fn a_path_of_its_own_is_routed_by_its_mark_and_keeps_it() {
 }
 
 #[test]
+fn a_path_that_rejects_tells_its_clients_at_once() {
+    let lab = branch_lab();
+    for (family, to) in [("-4", FAR), ("-6", FAR6)] {
+        lab.ip("gw", &format!("{family} route flush table 4201"));
+        lab.ip("gw", &format!("{family} route add unreachable default table 4201"));
+        let error = connect(&lab, "lan", to, 7_100).expect_err("rejected");
+        assert!(matches!(error.kind(), ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable), "{error}");
+        connect(&lab, "lan", to, ECHO).expect("another path is not concerned");
+    }
+}
+
+#[test]
 fn a_forward_is_answered_through_the_uplink_it_came_in_by() {
     let lab = branch_lab();
     serve(&lab, "lan", &[443]);

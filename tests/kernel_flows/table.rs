@@ -1,7 +1,10 @@
 //! The table itself: golden text, adoption, repair, watching; and the requests to connection tracking.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use causeway::config::model::{Family, Gateway, Ipv6Mode, Network, PortRange, Rule, Service, Uplink, UplinkId, limits};
@@ -66,6 +69,36 @@ fn f9_a_restart_finds_nothing_to_do() {
     assert_eq!(state, TableState::Right);
     let found = on(&lab, "gw", || async { Nft::new().ensure(&native()).await }).expect("loaded");
     assert_eq!(found, Ensured::Loaded(TableState::Other(rules().generation())));
+}
+
+#[test]
+fn i4_nothing_comes_in_while_the_table_is_replaced() {
+    const SWAPS: usize = 20;
+    let lab = branch_lab();
+    let port = 5_353;
+    let socket = lab.on("gw", move || UdpSocket::bind(("0.0.0.0", port)).expect("a free port")).join().expect("bound");
+    socket.set_nonblocking(true).expect("a flag");
+    let done = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&done);
+    let flood = lab.on("pa", move || {
+        let sender = UdpSocket::bind(("0.0.0.0", 0)).expect("a free port");
+        let mut sent = 0_u64;
+        while !until.load(Ordering::Relaxed) {
+            sent += u64::from(sender.send_to(b"let me in", ("10.1.0.2", port)).is_ok());
+        }
+        sent
+    });
+    let start = Instant::now();
+    for number in 0..SWAPS {
+        let ruleset = if number % 2 == 0 { native() } else { rules() };
+        on(&lab, "gw", move || async move { Nft::new().load(&ruleset).await }).expect("loaded");
+    }
+    let took = start.elapsed();
+    done.store(true, Ordering::Relaxed);
+    let sent = flood.join().expect("no panic");
+    println!("{SWAPS} swaps in {took:?} under {sent} packets");
+    assert!(sent > 1_000, "there was something to keep out");
+    assert!(socket.recv(&mut [0; 16]).is_err(), "not one came through");
 }
 
 #[test]
