@@ -345,3 +345,4 @@ impl Sockets {
         }
     }
 }
+pub mod clock;
