@@ -69,11 +69,7 @@ pub(super) fn ping(device: &LinkName, family: Family) -> Result<Socket, OpenErro
         result.map_err(|errno| OpenError::System { operation, device: device.clone(), source: errno.into() })
     };
     option("ask for receive times", setsockopt(&socket, sockopt::ReceiveTimestampns, &true))?;
-    let errors = match family {
-        Family::V4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
-        Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
-    };
-    option("ask for ICMP errors", errors)?;
+    option("ask for ICMP errors", want_icmp_errors(&socket, family))?;
     Ok(socket)
 }
 
@@ -84,7 +80,8 @@ pub(super) fn udp(device: &LinkName, server: SocketAddr) -> Result<tokio::net::U
     let socket = Socket::new(domain(family), Type::DGRAM.nonblocking(), Some(Protocol::UDP))
         .map_err(system("open a UDP socket"))?;
     bind(&socket, device)?;
-    socket.connect(&SockAddr::from(server)).map_err(system("address a UDP socket"))?;
+    want_icmp_errors(&socket, family).map_err(io::Error::from).map_err(system("ask for ICMP errors"))?;
+    socket.connect(&SockAddr::from(server)).map_err(system("connect"))?;
     tokio::net::UdpSocket::from_std(OwnedFd::from(socket).into()).map_err(system("watch a UDP socket"))
 }
 
@@ -130,6 +127,14 @@ fn domain(family: Family) -> Domain {
     match family {
         Family::V4 => Domain::IPV4,
         Family::V6 => Domain::IPV6,
+    }
+}
+
+/// Without it the kernel keeps all but "port unreachable" to itself.
+fn want_icmp_errors(socket: &Socket, family: Family) -> nix::Result<()> {
+    match family {
+        Family::V4 => setsockopt(socket, sockopt::Ipv4RecvErr, &true),
+        Family::V6 => setsockopt(socket, sockopt::Ipv6RecvErr, &true),
     }
 }
 
