@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
@@ -42,9 +42,10 @@ where
         fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").expect("ping sockets for everybody");
         ip("link set lo up");
         let far = Far::start();
+        // A test that has no use for the far side must not end it: its namespace would go, and the cable with it.
+        let _kept = far.work.clone();
         far.plug("wan0", "far0");
-        ip(&format!("addr add {NEAR}/24 dev wan0"));
-        ip(&format!("addr add {NEAR_V6}/64 dev wan0 nodad"));
+        address_near();
         ip(&format!("route add default via {FAR}"));
         ip(&format!("route add default via {FAR_V6}"));
         runtime().block_on(test(far));
@@ -52,6 +53,13 @@ where
     if let Err(panic) = near.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Gives `wan0` its addresses.
+pub(crate) fn address_near() {
+    ip(&format!("addr add {NEAR}/24 dev wan0"));
+    ip(&format!("addr add {NEAR_V6}/64 dev wan0"));
+    wait_for("the addresses of wan0", || tentative("wan0").is_empty());
 }
 
 /// Changes the network of the gateway.
@@ -93,9 +101,10 @@ impl Far {
             if far == "far0" {
                 ip(&format!("addr add {FAR}/24 dev {far}"));
                 ip(&format!("addr add {FAR_OTHER}/24 dev {far}"));
-                ip(&format!("addr add {FAR_V6}/64 dev {far} nodad"));
+                ip(&format!("addr add {FAR_V6}/64 dev {far}"));
             }
             wait_for_carrier(&far);
+            wait_for("the addresses of the far side", || tentative(&far).is_empty());
         });
         wait_for_carrier(near);
     }
@@ -143,20 +152,32 @@ impl Far {
 
 /// The kernel tells itself of a new carrier up to a second later; until then what is sent is dropped.
 fn wait_for_carrier(device: &str) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while std::time::Instant::now() < deadline {
-        let shown = Command::new("ip").args(["-br", "link", "show", device]).output().expect("iproute2 is installed");
-        if String::from_utf8_lossy(&shown.stdout).split_whitespace().nth(1) == Some("UP") {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
+    wait_for("a carrier", || shown(&["-br", "link", "show", device]).split_whitespace().nth(1) == Some("UP"));
+}
+
+/// IPv6 addresses that are not usable yet: even without a check for duplicates, neighbours hear of them a little later.
+fn tentative(device: &str) -> String {
+    shown(&["-6", "addr", "show", "dev", device, "tentative"])
+}
+
+fn shown(arguments: &[&str]) -> String {
+    let shown = Command::new("ip").args(arguments).output().expect("iproute2 is installed");
+    String::from_utf8(shown.stdout).expect("text")
+}
+
+fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_there() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        thread::sleep(Duration::from_millis(5));
     }
-    panic!("{device} has no carrier");
 }
 
 fn own_namespace() {
     unshare(CloneFlags::CLONE_NEWNET)
         .expect("these tests need a network namespace of their own: run them as root or with CAP_SYS_ADMIN");
+    // Nobody else is on these cables, and looking for a duplicate takes a second.
+    fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").expect("no duplicate check");
 }
 
 fn runtime() -> tokio::runtime::Runtime {

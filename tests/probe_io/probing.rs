@@ -72,20 +72,16 @@ impl Probing {
     fn end(&self, request: ProbeRequest, event: &Event) -> Option<(Answer, causeway::time::Instant)> {
         let ProbeRequest { probe, cookie, .. } = request;
         let check = &self.config.uplinks[0].targets[probe.target.index()].check;
-        match event {
-            Event::EchoReply { uplink, family, from, sequence, cookie: theirs, received } => {
-                let right_host = match check {
-                    Check::Icmp { host: Host::Address(asked) } => asked == from,
-                    _ => true,
-                };
-                let right = (*uplink, *family, *sequence) == (probe.uplink, probe.family, probe.wire_sequence());
-                (right && right_host && *theirs == cookie).then_some((Answer::Reply, *received))
-            }
-            Event::ProbeAnswered { probe: theirs, answer, received } => {
-                (*theirs == probe).then_some((*answer, *received))
-            }
-            other => panic!("{other:?} is none of the prober's"),
+        if let Event::EchoReply { uplink, family, from, sequence, cookie: theirs, received } = event {
+            let asked = if let Check::Icmp { host: Host::Address(asked) } = check { Some(asked) } else { None };
+            let right_host = asked.is_none_or(|asked| asked == from);
+            let right = (*uplink, *family, *sequence) == (probe.uplink, probe.family, probe.wire_sequence());
+            return (right && right_host && *theirs == cookie).then_some((Answer::Reply, *received));
         }
+        let Event::ProbeAnswered { probe: theirs, answer, received } = event else {
+            panic!("{event:?} is none of the prober's")
+        };
+        (*theirs == probe).then_some((*answer, *received))
     }
 
     async fn turn(&mut self) -> Vec<Event> {
