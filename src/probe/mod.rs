@@ -6,8 +6,6 @@ pub mod io;
 pub mod packet;
 pub mod rtt;
 pub mod schedule;
-pub mod io;
-pub mod packet;
 
 use std::fmt;
 use std::time::Duration;

@@ -247,14 +247,12 @@ fn a_closed_group_range_is_named() {
 pub(crate) async fn resolved(probing: &mut Probing) {
     for _ in 0..100 {
         let request = probing.request(0, 0);
-        match probing.prober.send(request) {
-            Event::ProbeUnsent { reason: Unsent::Unresolved, .. } => {}
-            sent => {
-                assert!(matches!(sent, Event::ProbeSent { .. }), "{sent:?}");
-                let mut events = Vec::new();
-                return probing.prober.next(&mut events).await;
-            }
+        let sent = probing.prober.send(request);
+        if matches!(sent, Event::ProbeSent { .. }) {
+            let mut events = Vec::new();
+            return probing.prober.next(&mut events).await;
         }
+        assert!(matches!(sent, Event::ProbeUnsent { reason: Unsent::Unresolved, .. }), "{sent:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the name was not resolved");

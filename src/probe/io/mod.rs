@@ -345,4 +345,3 @@ impl Sockets {
         }
     }
 }
-pub mod clock;
