@@ -1,1 +1,7 @@
-fn main() {}
+//! The program. Everything is in the library; this only hands over.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    causeway::cli::run()
+}

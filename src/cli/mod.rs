@@ -1,2 +1,88 @@
-//! Arguments, printing, exit codes.
+//! Arguments, printing, exit codes. What a command prints is made by [`render`] from the daemon's status, so it is the
+//! same as in the metrics; nothing is decided here.
+
+pub mod args;
+mod ask;
+pub mod exit;
+pub mod render;
+mod watch;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Args, Color, Command, FrontArgs, RunArgs};
+use exit::{Exit, Failure};
+use render::View;
+
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The whole program.
+pub fn run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(failure) => {
+            exit::talk(&failure.text());
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> {
+    let view = || View::of_terminal(colored(color));
+    match command {
+        Command::Status { check, json } => return ask::status(&socket, check, json, &view()),
+        Command::Why { uplink } => ask::why(&socket, uplink.as_deref(), &view()),
+        Command::Watch { plain } => watch::run(&socket, plain, &view()),
+        Command::Events { since, follow, json } => ask::events(&socket, since, follow, json, &view()),
+        Command::Use { uplink, for_time } => ask::prefer(&socket, uplink, &for_time),
+        Command::Lock => ask::change(&socket, &crate::control::protocol::Request::Lock),
+        Command::Unlock => ask::change(&socket, &crate::control::protocol::Request::Unlock),
+        Command::Drill { uplink } => ask::change(&socket, &crate::control::protocol::Request::Drill { uplink }),
+        Command::Version => ask::version(&socket),
+        Command::Front(args) => front(args, &socket),
+        // INTEGRATOR: the arms below are connected to the modules that are delivered beside this one.
+        Command::Run(RunArgs { config: _, state: _ }) => Err(missing("run")),
+        Command::Teardown => Err(missing("teardown")),
+        Command::Replay { file: _ } => Err(missing("replay")),
+        Command::Config { args: _ } => Err(missing("config")),
+        #[cfg(feature = "lab")]
+        Command::Lab { args: _ } => Err(missing("lab")),
+    }?;
+    Ok(Exit::Done.into())
+}
+
+fn front(args: FrontArgs, socket: &Path) -> Result<(), Failure> {
+    // INTEGRATOR: read `args.config` with `config::parse` and use `front::addresses` when `listen` is empty.
+    let options = crate::front::Options { socket: socket.to_owned(), listen: args.listen };
+    crate::front::http::run(options).map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+fn missing(verb: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("`{verb}` is not part of this build"))
+}
+
+/// Help and version were asked for; all else is wrong usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let asked = [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind());
+    if asked { Exit::Done.into() } else { Exit::Usage.into() }
+}
+
+fn colored(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            wanted && std::io::stdout().is_terminal()
+        }
+    }
+}

@@ -154,8 +154,13 @@ struct Line {
 impl Counts {
     /// All that the config makes possible, at 0.
     pub fn new(gateway: &Gateway) -> Self {
+        Self::sized(gateway.uplinks.iter().map(|uplink| uplink.targets.len()))
+    }
+
+    /// The same from the number of targets of each uplink.
+    pub fn sized(targets: impl IntoIterator<Item = usize>) -> Self {
         Self {
-            uplinks: gateway.uplinks.iter().map(|uplink| UplinkCounts::new(uplink.targets.len())).collect(),
+            uplinks: targets.into_iter().map(UplinkCounts::new).collect(),
             detection: Histogram::new(Scale::Switching),
             switch: Histogram::new(Scale::Switching),
             suppressed: [0; 7],

@@ -10,4 +10,7 @@ pub mod io;
 pub mod limit;
 pub mod narrator;
 pub mod recent;
-mod words;
+pub(crate) mod words;
+
+#[cfg(test)]
+pub(crate) mod fixture;

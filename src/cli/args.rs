@@ -1,0 +1,162 @@
+//! The command line as written. What an argument means is decided here, nothing is done.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::exit::HELP;
+
+/// Made by the unit (`RuntimeDirectory=`).
+pub const SOCKET: &str = "/run/causeway/control.sock";
+pub const STATE: &str = "/var/lib/causeway";
+
+/// Firmware for branch routers: keeps the branch online when a provider fails, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, after_help = HELP, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Args {
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// Colour is never the only sign
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Which line carries the traffic, and how good each line is
+    Status {
+        /// One line, and an exit code for monitoring
+        #[arg(long)]
+        check: bool,
+        /// The same as JSON, described by docs/schema/status.schema.json
+        #[arg(long, conflicts_with = "check")]
+        json: bool,
+    },
+    /// Why things are as they are: all, or one uplink
+    Why { uplink: Option<String> },
+    /// The status as it changes; keys: q ? w e
+    Watch {
+        /// A line for each change instead of a screen
+        #[arg(long)]
+        plain: bool,
+    },
+    /// What happened
+    Events {
+        /// Only the last so long, for example 1h
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        since: Option<Duration>,
+        /// Go on with what happens from now
+        #[arg(long)]
+        follow: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prefer an uplink while it works, for a time or until told otherwise; `use auto` ends it
+    #[command(override_usage = "causeway use <UPLINK> [for <TIME>]\n       causeway use auto")]
+    Use {
+        uplink: String,
+        /// `for 1h`
+        #[arg(value_name = "for TIME", num_args = 2)]
+        for_time: Vec<String>,
+    },
+    /// No switch but away from a dead line
+    Lock,
+    /// Choose automatically again
+    Unlock,
+    /// Prove a backup: move new sessions to it, ask its targets, return
+    Drill { uplink: String },
+    /// The release of this program and of the daemon
+    Version,
+    /// The daemon; started by causeway.service
+    Run(RunArgs),
+    /// Serves /metrics to the LAN; started by causeway-front.service
+    Front(FrontArgs),
+    /// Remove everything of ours from the kernel: the branch loses its uplinks
+    Teardown,
+    /// Show the decisions of a recorded day again, offline
+    Replay { file: PathBuf },
+    /// Check, plan or describe a config file, changing nothing
+    Config {
+        // INTEGRATOR: becomes `Config(super::config::ConfigArgs)`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// A branch in network namespaces, its faults and its figures
+    #[cfg(feature = "lab")]
+    Lab {
+        // INTEGRATOR: becomes `Lab(super::lab::LabArgs)`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// The gateway's config
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// What must outlive a restart
+    #[arg(long, value_name = "DIR", default_value = STATE)]
+    pub state: PathBuf,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct FrontArgs {
+    /// Take the addresses from this file instead of asking the daemon
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen here, whatever the config says
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<SocketAddr>,
+}
+
+/// `90s`, `5m`, `1h`, `2d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time; write it like 90s, 5m, 1h or 2d");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_a_unit_and_are_not_zero() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        for wrong in ["", "1", "h", "0s", "1w", "-1h", "99999999999999999999d", "18446744073709551615d", "1 h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The commands that ask the daemon something and print its answer.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::args::duration;
+use super::exit::{Check, Exit, Failure, print, put, talk};
+use super::render::{self, View};
+use crate::control::io::{Client, ClientError};
+use crate::control::protocol::{Reply, Request};
+use crate::control::status::{Status, whole_ms};
+use crate::telemetry::events::EventLine;
+
+/// Takes the name's place in `use auto`.
+const AUTOMATIC: &str = "auto";
+
+pub(super) fn status(socket: &Path, check: bool, json: bool, view: &View) -> Result<ExitCode, Failure> {
+    let status = Client::connect(socket).map_err(Failure::from).and_then(|mut client| fetch(&mut client));
+    if check {
+        let verdict = status.as_ref().map_or(Check::Unknown, Check::of);
+        let line = match &status {
+            Ok(status) => render::status::check(status, verdict),
+            Err(failure) => format!("{}: {}", verdict.word(), failure.text().lines().next().unwrap_or_default()),
+        };
+        print(&format!("{line}\n"))?;
+        return Ok(verdict.into());
+    }
+    let status = status?;
+    print(&if json { self::json(&status)? } else { render::status::text(&status, view) })?;
+    Ok(Exit::Done.into())
+}
+
+pub(super) fn why(socket: &Path, uplink: Option<&str>, view: &View) -> Result<(), Failure> {
+    let status = fetch(&mut Client::connect(socket)?)?;
+    let text = match uplink {
+        None => render::why::all(&status, view),
+        Some(name) => {
+            let uplink = status.uplinks.iter().find(|uplink| uplink.name == name);
+            let uplink = uplink.ok_or_else(|| unknown_uplink(name, &status))?;
+            render::why::uplink(uplink, &status, view)
+        }
+    };
+    print(&text)
+}
+
+pub(super) fn events(
+    socket: &Path,
+    since: Option<Duration>,
+    follow: bool,
+    json: bool,
+    view: &View,
+) -> Result<(), Failure> {
+    let mut client = Client::connect(socket)?;
+    let mut reply = Some(client.call(&Request::Events { since_ms: since.map(whole_ms), follow })?);
+    let mut last = None;
+    while let Some(Reply::Events(lines)) = reply {
+        for line in &lines {
+            if let Some(last) = last
+                && line.seq > last + 1
+            {
+                talk(&format!("{} events were left out: this end reads too slowly\n", line.seq - last - 1));
+            }
+            last = Some(line.seq);
+            if !put(&if json { event_json(line)? } else { render::events::line(line, view) })? {
+                return Ok(());
+            }
+        }
+        if !follow {
+            if lines.is_empty() && std::io::stdout().is_terminal() {
+                talk("nothing happened\n");
+            }
+            return Ok(());
+        }
+        reply = client.next_events()?;
+    }
+    if reply.is_some() { Err(ClientError::Unexpected.into()) } else { Err(ClientError::Closed.into()) }
+}
+
+pub(super) fn prefer(socket: &Path, uplink: String, for_time: &[String]) -> Result<(), Failure> {
+    let usage = |error: String| Failure::new(Exit::Usage, error).hint("causeway use <UPLINK> [for <TIME>]");
+    let for_ms = match for_time {
+        [] => None,
+        [word, time] if word == "for" => Some(whole_ms(duration(time).map_err(usage)?)),
+        [word, ..] => return Err(usage(format!("`for` is expected after the uplink, not {word:?}"))),
+    };
+    let request = match (uplink.as_str(), for_ms) {
+        (AUTOMATIC, None) => Request::UseAutomatic,
+        (AUTOMATIC, Some(_)) => return Err(usage("`use auto` has no time: it is how things are".to_owned())),
+        (_, for_ms) => Request::Use { uplink, for_ms },
+    };
+    change(socket, &request)
+}
+
+pub(super) fn change(socket: &Path, request: &Request) -> Result<(), Failure> {
+    match Client::connect(socket)?.call(request)? {
+        Reply::Done(sentence) => print(&format!("{sentence}\n")),
+        Reply::Status(_)
+        | Reply::Snapshot(_)
+        | Reply::Events(_)
+        | Reply::Config(_)
+        | Reply::Version(_)
+        | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
+    }
+}
+
+/// The daemon's release is told if it runs; that it does not is no failure here.
+pub(super) fn version(socket: &Path) -> Result<(), Failure> {
+    let daemon = Client::connect(socket).and_then(|mut client| client.call(&Request::Version));
+    let daemon = match daemon {
+        Ok(Reply::Version(version)) => version,
+        Ok(_) | Err(_) => "does not answer".to_owned(),
+    };
+    print(&format!("causeway {}\ndaemon   {daemon}\n", super::VERSION))
+}
+
+pub(super) fn fetch(client: &mut Client) -> Result<Status, Failure> {
+    match client.call(&Request::Status)? {
+        Reply::Status(status) => Ok(*status),
+        Reply::Snapshot(_)
+        | Reply::Events(_)
+        | Reply::Config(_)
+        | Reply::Version(_)
+        | Reply::Done(_)
+        | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
+    }
+}
+
+fn unknown_uplink(name: &str, status: &Status) -> Failure {
+    let names: Vec<_> = status.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
+    Failure::new(Exit::Failed, format!("there is no uplink {name:?}")).hint(format!("uplinks: {}", names.join(", ")))
+}
+
+fn json(status: &Status) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(status).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(format!("{text}\n"))
+}
+
+fn event_json(line: &EventLine) -> Result<String, Failure> {
+    let text = render::events::json(line).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(format!("{text}\n"))
+}

@@ -1,0 +1,203 @@
+//! The real binary against a fake daemon: what it prints where, and how it ends.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use causeway::control::protocol::{Refusal, RefusalKind, Reply};
+use support::{Daemon, Folder, event};
+
+fn causeway(socket: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command.args(args).arg("--socket").arg(socket).env("TZ", "UTC").env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+fn run(socket: &Path, args: &[&str]) -> Output {
+    causeway(socket, args).output().expect("the binary runs")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("no signal")
+}
+
+fn out(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).expect("text")
+}
+
+fn err(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).expect("text")
+}
+
+#[test]
+fn help_names_every_exit_code() {
+    let output = run(Path::new("/nonexistent"), &["--help"]);
+    assert_eq!(code(&output), 0);
+    insta::assert_snapshot!(out(&output));
+}
+
+#[test]
+fn wrong_usage_is_64_and_nothing_on_stdout() {
+    let daemon = Daemon::start();
+    for args in [
+        &["nonsense"][..],
+        &[],
+        &["use"],
+        &["use", "lte0", "1h"],
+        &["use", "lte0", "for", "soon"],
+        &["use", "lte0", "until", "1h"],
+        &["use", "auto", "for", "1h"],
+        &["events", "--since", "yesterday"],
+        &["status", "--check", "--json"],
+    ] {
+        let output = run(&daemon.socket, args);
+        assert_eq!((code(&output), out(&output)), (64, ""), "{args:?}: {}", err(&output));
+        assert!(!err(&output).is_empty());
+    }
+}
+
+#[test]
+fn without_a_daemon_it_is_69_with_cause_and_hint() {
+    let folder = Folder::new();
+    for args in [&["status"][..], &["why"], &["events"], &["use", "lte0"], &["lock"], &["drill", "lte0"]] {
+        let output = run(&folder.socket(), args);
+        assert_eq!((code(&output), out(&output)), (69, ""), "{args:?}");
+        let text = err(&output).replace(&folder.socket().display().to_string(), "SOCKET");
+        assert_eq!(
+            text,
+            "error: the daemon is not running\n  caused by: No such file or directory (os error 2)\n  \
+             hint: systemctl status causeway; its socket is expected at SOCKET\n"
+        );
+    }
+}
+
+#[test]
+fn check_has_its_own_codes() {
+    let folder = Folder::new();
+    let output = run(&folder.socket(), &["status", "--check"]);
+    assert_eq!((code(&output), out(&output)), (3, "UNKNOWN: error: the daemon is not running\n"));
+    let daemon = Daemon::start();
+    let output = run(&daemon.socket, &["status", "--check"]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(out(&output), "WARNING: Lyon-Bellecour internet backup on lte0; wan1 (ipv4) down\n");
+}
+
+#[test]
+fn status_and_why_go_to_stdout() {
+    let daemon = Daemon::start();
+    let output = run(&daemon.socket, &["status"]);
+    assert_eq!((code(&output), err(&output)), (0, ""));
+    assert!(out(&output).starts_with("Lyon-Bellecour   ON BACKUP"), "{}", out(&output));
+    assert!(!out(&output).contains('\x1b'), "colour only on a terminal");
+    let output = run(&daemon.socket, &["status", "--color", "always"]);
+    assert!(out(&output).contains('\x1b'));
+    let output = run(&daemon.socket, &["why", "wan1"]);
+    assert!(out(&output).starts_with("wan1 (ipv4) DOWN"), "{}", out(&output));
+    let output = run(&daemon.socket, &["why", "wan9"]);
+    assert_eq!((code(&output), err(&output)), (1, "error: there is no uplink \"wan9\"\n  hint: uplinks: wan1, lte0\n"));
+}
+
+#[test]
+fn json_begins_with_its_version_and_fits_the_schema_file() {
+    let daemon = Daemon::start();
+    let output = run(&daemon.socket, &["status", "--json"]);
+    assert!(out(&output).starts_with("{\n  \"schema_version\": 1,"), "{}", out(&output));
+    let status: causeway::control::status::Status = serde_json::from_str(out(&output)).expect("JSON");
+    assert_eq!(status, support::canned());
+    let schema = schemars::schema_for!(causeway::control::status::Status);
+    let schema = format!("{}\n", serde_json::to_string_pretty(&schema).expect("plain data"));
+    let kept = include_str!("../docs/schema/status.schema.json");
+    if schema != kept {
+        let fresh = std::env::temp_dir().join("status.schema.json");
+        std::fs::write(&fresh, &schema).expect("a writable folder");
+        panic!("docs/schema/status.schema.json is not what the types say; see {}", fresh.display());
+    }
+}
+
+#[test]
+fn changes_print_the_answer_or_say_why_not() {
+    let daemon = Daemon::start();
+    let root = nix::unistd::geteuid().is_root();
+    let output = run(&daemon.socket, &["use", "lte0", "for", "1h"]);
+    if !root {
+        assert_eq!(code(&output), 77);
+        return;
+    }
+    assert_eq!((code(&output), out(&output)), (0, "lte0 is preferred.\n"));
+    assert_eq!(code(&run(&daemon.socket, &["use", "auto"])), 0);
+    assert_eq!(code(&run(&daemon.socket, &["lock"])), 0);
+    assert_eq!(code(&run(&daemon.socket, &["unlock"])), 0);
+    let output = run(&daemon.socket, &["use", "wan9"]);
+    assert_eq!((code(&output), err(&output)), (1, "error: there is no such uplink\n"));
+    let output = run(&daemon.socket, &["drill", "lte0"]);
+    assert_eq!((code(&output), err(&output)), (75, "error: lte0 is not up\n"));
+}
+
+#[test]
+fn a_refusal_of_permission_is_77() {
+    let daemon = Daemon::with(|_, _| {
+        let refusal = Refusal::new(RefusalKind::NotPermitted, "guest may not change this").hint("run it as root");
+        Some(Reply::Refused(refusal).into())
+    });
+    let output = run(&daemon.socket, &["status"]);
+    let said = "error: guest may not change this\n  hint: run it as root\n";
+    assert_eq!((code(&output), err(&output)), (77, said));
+}
+
+#[test]
+fn version_works_without_a_daemon() {
+    let folder = Folder::new();
+    let output = run(&folder.socket(), &["version"]);
+    let said = format!("causeway {}\ndaemon   does not answer\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((code(&output), out(&output)), (0, said.as_str()));
+}
+
+#[test]
+fn events_follow_until_the_reader_has_gone() {
+    let daemon = Daemon::start();
+    let mut child =
+        causeway(&daemon.socket, &["events", "--follow"]).stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("a line");
+    assert!(line.ends_with("uplink.state       wan1 (ipv4) up → down: 3 of 3 targets silent 0.38 s\n"), "{line}");
+    daemon.live.send(event(2, "second")).expect("it follows");
+    line.clear();
+    lines.read_line(&mut line).expect("a line");
+    assert!(line.ends_with("second\n"), "{line}");
+    drop(lines);
+    // It notices with the next line; a closed pipe is no error.
+    let mut ended = None;
+    for seq in 3..1_000 {
+        let _ = daemon.live.send(event(seq, "more"));
+        ended = child.try_wait().expect("it is our child");
+        if ended.is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
+}
+
+#[test]
+fn events_as_json_are_one_object_a_line() {
+    let daemon = Daemon::start();
+    let output = run(&daemon.socket, &["events", "--since", "1h", "--json"]);
+    let lines: Vec<serde_json::Value> =
+        out(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lines.len(), &lines[0]["kind"]), (1, &"uplink.state".into()));
+    assert!(out(&output).starts_with("{\"schema_version\":1,"));
+}
+
+#[test]
+fn watch_without_a_terminal_prints_lines() {
+    let daemon = Daemon::start();
+    let mut child = causeway(&daemon.socket, &["watch"]).stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut first = [0; 14];
+    child.stdout.as_mut().expect("it is piped").read_exact(&mut first).expect("a headline");
+    assert_eq!(&first, b"Lyon-Bellecour");
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+}

@@ -1,0 +1,179 @@
+//! `/metrics` over real sockets: what it answers, and what slow, many and hostile clients can do.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use causeway::front::Options;
+use causeway::front::http::{CONNECTIONS_PER_ADDRESS, Front};
+use support::{Daemon, Folder};
+
+/// `front` on a thread of its own, on a free port of loopback.
+fn front(socket: PathBuf) -> SocketAddr {
+    let (listening, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+        let front = Arc::new(Front::new(Options { socket, listen }));
+        runtime.block_on(front.serve(|address| listening.send(address).expect("the test waits")));
+    });
+    told.recv_timeout(Duration::from_secs(10)).expect("it listens")
+}
+
+fn ask(address: SocketAddr, request: &str) -> String {
+    let mut stream = connect(address);
+    stream.write_all(request.as_bytes()).expect("it is read");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, then the end");
+    answer
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("an option");
+    stream
+}
+
+/// From another address of loopback, as if it were another client.
+fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("all of 127/8 is ours");
+    socket.connect(&address.into()).expect("it listens");
+    socket.into()
+}
+
+const GET: &str = "GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n";
+
+#[test]
+fn metrics_are_open_metrics_and_the_connection_ends() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let answer = ask(address, GET);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    for header in [
+        "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n",
+        "x-content-type-options: nosniff\r\n",
+        "cache-control: no-store\r\n",
+        "connection: close\r\n",
+    ] {
+        assert!(answer.contains(header), "{header} in {answer}");
+    }
+    assert!(answer.contains("\ncauseway_internet_state{state=\"backup\"} 1"), "{answer}");
+    assert!(answer.ends_with("# EOF\n"));
+}
+
+#[test]
+fn only_get_and_head_of_metrics() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let head = ask(address, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    let post = ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD\r\n"), "{post}");
+    for path in ["/", "/metrics/", "/../etc/passwd", "//metrics"] {
+        let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+    }
+    let huge = ask(address, &format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(7_000)));
+    assert!(huge.starts_with("HTTP/1.1 4"), "{huge}");
+}
+
+#[test]
+fn pipelined_requests_get_one_answer() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let answer = ask(address, &GET.repeat(5));
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1);
+}
+
+#[test]
+fn without_a_daemon_the_page_says_so_in_time() {
+    let folder = Folder::new();
+    let address = front(folder.socket());
+    let began = Instant::now();
+    let answer = ask(address, GET);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(answer.contains("\ncauseway_daemon_up 0") && !answer.contains("causeway_internet_state"), "{answer}");
+}
+
+#[test]
+fn a_daemon_that_hangs_costs_200_ms() {
+    let daemon = Daemon::with(|_, _| None);
+    let address = front(daemon.socket.clone());
+    let began = Instant::now();
+    let answer = ask(address, GET);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(answer.contains("\ncauseway_daemon_up 0"), "{answer}");
+}
+
+#[test]
+fn a_head_that_does_not_end_is_cut_after_five_seconds() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let mut slow = connect(address);
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:").expect("it is read");
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "{took:?}");
+    assert!(ask(address, GET).contains("causeway_web_refused_total{reason=\"slow\"} 1\n"));
+}
+
+#[test]
+fn one_address_has_eight_places_and_another_is_served_at_once() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let held: Vec<_> = (0..CONNECTIONS_PER_ADDRESS).map(|_| connect(address)).collect();
+    let mut ninth = connect(address);
+    let mut nothing = Vec::new();
+    let _ = ninth.write_all(GET.as_bytes());
+    let _ = ninth.read_to_end(&mut nothing);
+    assert!(nothing.is_empty());
+    let began = Instant::now();
+    let mut other = connect_from(9, address);
+    other.write_all(GET.as_bytes()).expect("it is read");
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).expect("an answer, then the end");
+    assert!(answer.contains("causeway_web_connections 9"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    drop(held);
+}
+
+#[test]
+fn when_all_places_are_taken_the_oldest_goes() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let mut held: Vec<_> = (0..64).map(|place| connect_from(10 + place / 8, address)).collect();
+    let mut new = connect_from(99, address);
+    new.write_all(GET.as_bytes()).expect("it is read");
+    let mut answer = String::new();
+    new.read_to_string(&mut answer).expect("an answer, then the end");
+    assert!(answer.contains("causeway_web_connections 64"), "{answer}");
+    held[0].set_read_timeout(Some(Duration::from_secs(1))).expect("an option");
+    assert!(matches!(held[0].read(&mut [0]), Ok(0) | Err(_)), "the oldest was closed");
+}
+
+#[test]
+fn readers_that_do_not_read_hinder_nobody() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    let lazy: Vec<_> = (0..50_u8)
+        .map(|client| {
+            let mut stream = connect_from(20 + client / 8, address);
+            stream.write_all(GET.as_bytes()).expect("it is read");
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    let mut other = connect_from(200, address);
+    other.write_all(GET.as_bytes()).expect("it is read");
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).expect("an answer, then the end");
+    assert!(answer.ends_with("# EOF\n") && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    drop(lazy);
+}
