@@ -1,0 +1,57 @@
+//! `causeway lab`: a branch in network namespaces, its faults and its figures.
+
+use std::io::{self, Write as _};
+
+use clap::{Args, Subcommand};
+
+use crate::lab::{self, LabError};
+
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    #[command(subcommand)]
+    command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabCommand {
+    /// Build a branch and keep it until interrupted, for `lab shell`
+    Up {
+        /// Number of internet lines
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+        uplinks: u8,
+    },
+    /// A shell, or COMMAND, on a host of the lab that runs: lan1, lan2, gateway, isp-a, isp-b, internet, far, office
+    Shell { host: String, command: Vec<String> },
+}
+
+/// Must be called before any thread is started: a user namespace can only be entered by a process with one.
+pub fn run(args: LabArgs) -> u8 {
+    let result = match args.command {
+        LabCommand::Up { uplinks } => inside(|| lab::up(usize::from(uplinks), &mut io::stdout().lock())),
+        LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
+    };
+    result.unwrap_or_else(|error| tell(&error))
+}
+
+fn inside(work: impl FnOnce() -> Result<bool, LabError>) -> Result<u8, LabError> {
+    lab::sandbox::inside(|| match work() {
+        Ok(true) => 0,
+        Ok(false) => 1,
+        Err(error) => tell(&error),
+    })
+}
+
+fn tell(error: &LabError) -> u8 {
+    let mut out = io::stderr().lock();
+    let mut text = format!("error: {error}\n");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!("  caused by: {inner}\n"));
+        cause = inner.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
+    let _ = out.write_all(text.as_bytes()); // nobody is left to tell
+    2
+}
