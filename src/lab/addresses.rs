@@ -37,13 +37,14 @@ pub fn office(family: Family) -> IpAddr {
     }
 }
 
-/// Well-known hosts that are probed; the plan has eight, the config's usual choice is the first three.
+/// Well-known hosts that are probed, each in a network of its own as those of different operators are.
 pub const TARGETS: u8 = 8;
 
+/// `number` counts from 1.
 pub fn target(family: Family, number: u8) -> IpAddr {
     match family {
-        Family::V4 => Ipv4Addr::new(192, 0, 2, number).into(),
-        Family::V6 => decimal(0x2001, 0xdb8, 0x2, 0, number).into(),
+        Family::V4 => Ipv4Addr::new(198, 19, number, 1).into(),
+        Family::V6 => decimal(0x2001, 0xdb8, 0x200 + u16::from(number), 0, 1).into(),
     }
 }
 

@@ -3,15 +3,19 @@
 //! Not part of the firmware (feature `lab`). Start reading at [`topology`]; [`line`] is the link emulator.
 
 pub mod addresses;
+pub mod clients;
 pub mod clock;
 pub mod dns;
 mod error;
+pub mod gateway;
 pub mod line;
 pub mod netns;
 pub mod networkd;
+pub mod provider;
 pub mod sandbox;
 pub mod servers;
 pub mod topology;
+pub mod units;
 
 pub use error::LabError;
 

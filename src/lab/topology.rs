@@ -18,7 +18,7 @@ use super::line::port::Port;
 use super::line::wire::{Line, Wire};
 use super::netns::Namespace;
 use super::servers::Servers;
-use super::{networkd, sandbox};
+use super::{networkd, provider, sandbox};
 use crate::config::model::Family;
 
 /// What one uplink is like at the start.
@@ -105,6 +105,7 @@ impl Branch {
             networkd::uplink_up(&gateway, index)?;
         }
         let servers = Servers::start(&far, &office, &internet)?;
+        providers.iter().try_for_each(provider::prepare)?;
         let wire = Wire::start(lines.clone())?;
         let branch = Self {
             lan1,
