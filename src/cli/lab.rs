@@ -1,9 +1,12 @@
 //! `causeway lab`: a branch in network namespaces, its faults and its figures.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::lab::gateway::Mind;
+use crate::lab::scenario::run::run_files;
 use crate::lab::{self, LabError};
 
 #[derive(Debug, Args)]
@@ -20,14 +23,35 @@ enum LabCommand {
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
         uplinks: u8,
     },
+    /// Play scenario files and print each expectation with what was measured
+    Run {
+        #[arg(required = true)]
+        scenarios: Vec<PathBuf>,
+        #[command(flatten)]
+        mind: MindArg,
+    },
     /// A shell, or COMMAND, on a host of the lab that runs: lan1, lan2, gateway, isp-a, isp-b, internet, far, office
     Shell { host: String, command: Vec<String> },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct MindArg {
+    /// Static routes instead of the daemon, to work on the lab itself
+    #[arg(long, hide = true)]
+    no_daemon: bool,
+}
+
+impl From<MindArg> for Mind {
+    fn from(arg: MindArg) -> Self {
+        if arg.no_daemon { Self::Nobody } else { Self::Daemon }
+    }
 }
 
 /// Must be called before any thread is started: a user namespace can only be entered by a process with one.
 pub fn run(args: LabArgs) -> u8 {
     let result = match args.command {
         LabCommand::Up { uplinks } => inside(|| lab::up(usize::from(uplinks), &mut io::stdout().lock())),
+        LabCommand::Run { scenarios, mind } => inside(|| run_files(&scenarios, mind.into(), &mut io::stdout().lock())),
         LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
     };
     result.unwrap_or_else(|error| tell(&error))

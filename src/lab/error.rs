@@ -29,9 +29,13 @@ impl LabError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Refused { .. } => Some("run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)"),
+            Self::Refused { .. } => {
+                Some("run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)")
+            }
             Self::Command { said, .. } if said.contains("not found") => Some("apt install iproute2 nftables"),
-            Self::Command { .. } | Self::Io { .. } | Self::Timeout { .. } | Self::Scenario { .. } | Self::Other(_) => None,
+            Self::Command { .. } | Self::Io { .. } | Self::Timeout { .. } | Self::Scenario { .. } | Self::Other(_) => {
+                None
+            }
         }
     }
 }

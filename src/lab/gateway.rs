@@ -152,16 +152,24 @@ impl Gateway {
 
     /// The uplink that a new flow from the LAN would take, as the kernel says.
     pub fn active(&self, family: Family) -> Option<String> {
-        let (to, from) = (plan::far(family).to_string(), plan::lan(family, plan::LAN1).to_string());
-        let output = self.host.run("ip", &["-j", "route", "get", &to, "from", &from, "iif", "lan0"], "").ok()?;
-        let routes: Value = serde_json::from_slice(&output.stdout).ok()?;
-        let number: usize = routes[0]["dev"].as_str()?.strip_prefix("wan")?.parse().ok()?;
-        Some(uplink_name(number))
+        active(&self.host, family)
+    }
+
+    /// The same for IPv4, or for IPv6 where there is no IPv4.
+    pub fn active_any(&self) -> Option<String> {
+        active_any(&self.host)
+    }
+
+    /// Asks as [`Self::active_any`], from another thread.
+    pub fn route_watcher(&self) -> impl Fn() -> Option<String> + Send + 'static {
+        let host = self.host.clone();
+        move || active_any(&host)
     }
 
     /// What the daemon says of itself; `None` while it does not answer.
     pub fn status(&self) -> Option<Value> {
-        let output = self.host.run(self.program.to_str()?, &["status", "--json", "--socket", &self.socket()], "").ok()?;
+        let output =
+            self.host.run(self.program.to_str()?, &["status", "--json", "--socket", &self.socket()], "").ok()?;
         serde_json::from_slice(&output.stdout).ok()
     }
 
@@ -266,6 +274,18 @@ impl Drop for Gateway {
             let _ = child.wait();
         }
     }
+}
+
+fn active(host: &Namespace, family: Family) -> Option<String> {
+    let (to, from) = (plan::far(family).to_string(), plan::lan(family, plan::LAN1).to_string());
+    let output = host.run("ip", &["-j", "route", "get", &to, "from", &from, "iif", "lan0"], "").ok()?;
+    let routes: Value = serde_json::from_slice(&output.stdout).ok()?;
+    let number: usize = routes[0]["dev"].as_str()?.strip_prefix("wan")?.parse().ok()?;
+    Some(uplink_name(number))
+}
+
+fn active_any(host: &Namespace) -> Option<String> {
+    active(host, Family::V4).or_else(|| active(host, Family::V6))
 }
 
 /// The number that marks what the daemon put into the kernel.

@@ -14,17 +14,25 @@ use crate::config::model::Family;
 pub struct Lease {
     pub host: u8,
     pub router: u8,
+    /// Without it the provider gives IPv6 only.
+    pub ipv4: bool,
 }
 
 impl Lease {
-    pub const FIRST: Self = Self { host: plan::WAN, router: plan::PROVIDER };
+    pub fn first(ipv4: bool) -> Self {
+        Self { host: plan::WAN, router: plan::PROVIDER, ipv4 }
+    }
+
+    fn families(self) -> &'static [Family] {
+        if self.ipv4 { &Family::BOTH } else { &[Family::V6] }
+    }
 }
 
-pub fn uplink_up(gateway: &Namespace, index: usize) -> Result<(), LabError> {
+pub fn uplink_up(gateway: &Namespace, index: usize, lease: Lease) -> Result<(), LabError> {
     let device = device_name(index);
     // The lab is the DHCP client here; router advertisements would bring a second set.
     gateway.sysctl(&[(&format!("ipv6/conf/{device}/accept_ra"), "0")])?;
-    gateway.ip(&format!("link set {device} up\n{}", lease_lines(index, Lease::FIRST)))
+    gateway.ip(&format!("link set {device} up\n{}", lease_lines(index, lease)))
 }
 
 pub fn provider_up(provider: &Namespace, index: usize) -> Result<(), LabError> {
@@ -87,37 +95,35 @@ fn provider_lines(index: usize, router: u8) -> String {
 
 fn lease_lines(index: usize, lease: Lease) -> String {
     let device = device_name(index);
-    let addresses: String = Family::BOTH
-        .into_iter()
-        .map(|family| {
-            let flag = if family == Family::V6 { "nodad" } else { "" };
-            let address = plan::wan(family, index, lease.host);
-            format!("address add {address}/{} dev {device} {flag}\n", prefix_length(family))
-        })
-        .collect();
-    addresses + &default_lines(index, lease, "append")
+    let addresses = lease.families().iter().map(|family| {
+        let flag = if *family == Family::V6 { " nodad" } else { "" };
+        let address = plan::wan(*family, index, lease.host);
+        format!("address add {address}/{} dev {device}{flag}\n", prefix_length(*family))
+    });
+    addresses.collect::<String>() + &default_lines(index, lease, "append")
 }
 
 fn default_lines(index: usize, lease: Lease, verb: &str) -> String {
     let device = device_name(index);
     // networkd's own: the better device has the lower metric; the daemon must not depend on it.
     let metric = 100 + index;
-    let [v4, v6] = Family::BOTH.map(|family| plan::wan(family, index, lease.router));
-    let source = plan::wan(Family::V4, index, lease.host);
-    format!(
-        "route {verb} default via {v4} dev {device} proto dhcp src {source} metric {metric}\n\
-         route {verb} default via {v6} dev {device} proto ra metric {metric}\n"
-    )
+    let lines = lease.families().iter().map(|family| {
+        let (router, address) = (plan::wan(*family, index, lease.router), plan::wan(*family, index, lease.host));
+        let learnt = match family {
+            Family::V4 => format!("proto dhcp src {address}"),
+            Family::V6 => "proto ra".to_owned(),
+        };
+        format!("route {verb} default via {router} dev {device} {learnt} metric {metric}\n")
+    });
+    lines.collect()
 }
 
 /// IPv4 routes go with their source address.
 fn forget_lines(index: usize, lease: Lease) -> String {
     let device = device_name(index);
-    Family::BOTH
-        .into_iter()
-        .map(|family| {
-            let address = plan::wan(family, index, lease.host);
-            format!("address del {address}/{} dev {device}\n", prefix_length(family))
-        })
-        .collect()
+    let lines = lease.families().iter().map(|family| {
+        let address = plan::wan(*family, index, lease.host);
+        format!("address del {address}/{} dev {device}\n", prefix_length(*family))
+    });
+    lines.collect()
 }

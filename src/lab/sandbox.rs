@@ -44,13 +44,10 @@ fn leave_host() -> Result<(), LabError> {
     }
     let (user, group) = (geteuid(), getegid());
     unshare(rest | CloneFlags::CLONE_NEWUSER).map_err(|errno| LabError::Refused { source: errno.into() })?;
-    for (file, text) in [
-        ("setgroups", "deny".to_owned()),
-        ("uid_map", format!("0 {user} 1")),
-        ("gid_map", format!("0 {group} 1")),
-    ] {
-        std::fs::write(format!("/proc/self/{file}"), text)
-            .map_err(|source| LabError::Refused { source })?;
+    for (file, text) in
+        [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {user} 1")), ("gid_map", format!("0 {group} 1"))]
+    {
+        std::fs::write(format!("/proc/self/{file}"), text).map_err(|source| LabError::Refused { source })?;
     }
     Ok(())
 }
@@ -95,7 +92,11 @@ pub fn enter_host(host: &str, command: &[String]) -> LabError {
         enter.args(["--user", "--preserve-credentials"]);
     }
     enter.args(["ip", "netns", "exec", host]);
-    if command.is_empty() { enter.arg(shell) } else { enter.args(command) };
+    if command.is_empty() {
+        enter.arg(shell)
+    } else {
+        enter.args(command)
+    };
     let source = enter.exec();
     LabError::Io { what: format!("enter {host}"), source }
 }

@@ -67,9 +67,8 @@ pub fn serve_tcp(
     serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static,
 ) -> Result<(), LabError> {
     let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-    let listener = host
-        .enter(|| TcpListener::bind(any))?
-        .doing(|| format!("bind tcp port {port} in {}", host.name()))?;
+    let listener =
+        host.enter(|| TcpListener::bind(any))?.doing(|| format!("bind tcp port {port} in {}", host.name()))?;
     host.spawn("tcp", move || {
         for stream in listener.incoming().flatten() {
             let serve = serve.clone();

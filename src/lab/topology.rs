@@ -26,6 +26,7 @@ use crate::config::model::Family;
 pub struct UplinkPlan {
     pub up: Impairment,
     pub down: Impairment,
+    pub ipv6_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -82,9 +83,8 @@ impl Branch {
             ["lan1", "lan2", "switch", "gateway", "internet", "far", "office", "wires"].map(Namespace::new);
         let (lan1, lan2, switch, gateway) = (lan1?, lan2?, switch?, gateway?);
         let (internet, far, office, wires) = (internet?, far?, office?, wires?);
-        let providers: Vec<_> = (0..count)
-            .map(|index| Namespace::new(&format!("isp-{}", uplink_name(index))))
-            .collect::<Result<_, _>>()?;
+        let providers: Vec<_> =
+            (0..count).map(|index| Namespace::new(&format!("isp-{}", uplink_name(index)))).collect::<Result<_, _>>()?;
 
         set_kernel_up(&gateway, &internet, &far, &office, &providers)?;
         connect_lan(&switch, &gateway, &lan1, &lan2)?;
@@ -102,7 +102,7 @@ impl Branch {
             let seed = branch.seed.wrapping_add(index as u64);
             lines.push(Line::new(&uplink_name(index), near, away, uplink.up.clone(), uplink.down.clone(), seed));
             networkd::provider_up(provider, index)?;
-            networkd::uplink_up(&gateway, index)?;
+            networkd::uplink_up(&gateway, index, networkd::Lease::first(!uplink.ipv6_only))?;
         }
         let servers = Servers::start(&far, &office, &internet)?;
         providers.iter().try_for_each(provider::prepare)?;
@@ -188,12 +188,7 @@ fn set_kernel_up(
     Ok(())
 }
 
-fn connect_lan(
-    switch: &Namespace,
-    gateway: &Namespace,
-    lan1: &Namespace,
-    lan2: &Namespace,
-) -> Result<(), LabError> {
+fn connect_lan(switch: &Namespace, gateway: &Namespace, lan1: &Namespace, lan2: &Namespace) -> Result<(), LabError> {
     use std::fmt::Write as _;
     let mut script = "link set lo up\nlink add br0 type bridge\nlink set br0 up\n".to_owned();
     for (host, device, port) in [(gateway, "lan0", "gateway"), (lan1, "eth0", "lan1"), (lan2, "eth0", "lan2")] {
