@@ -90,18 +90,25 @@ pub enum Command {
     /// Show the decisions of a recorded day again, offline
     Replay { file: PathBuf },
     /// Check, plan or describe a config file, changing nothing
-    Config {
-        // INTEGRATOR: becomes `Config(super::config::ConfigArgs)`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// A branch in network namespaces, its faults and its figures
     #[cfg(feature = "lab")]
-    Lab {
-        // INTEGRATOR: becomes `Lab(super::lab::LabArgs)`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
+    Lab(super::lab::LabArgs),
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Is it valid? Needs no root; all faults are shown
+    Check {
+        file: PathBuf,
+        #[arg(long)]
+        json: bool,
     },
+    /// What it would change on this machine
+    Plan { file: PathBuf },
+    /// The JSON Schema of the file, for editors
+    Schema,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -112,6 +119,9 @@ pub struct RunArgs {
     /// What must outlive a restart
     #[arg(long, value_name = "DIR", default_value = STATE)]
     pub state: PathBuf,
+    /// Write down everything that comes in, for `causeway replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -3,7 +3,11 @@
 
 pub mod args;
 mod ask;
+pub mod config;
+mod daemon;
 pub mod exit;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod render;
 mod watch;
 
@@ -14,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Args, Color, Command, FrontArgs, RunArgs};
+use args::{Args, Color, Command, ConfigCommand, FrontArgs};
 use exit::{Exit, Failure};
 use render::View;
 
@@ -48,25 +52,32 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Drill { uplink } => ask::change(&socket, &crate::control::protocol::Request::Drill { uplink }),
         Command::Version => ask::version(&socket),
         Command::Front(args) => front(args, &socket),
-        // INTEGRATOR: the arms below are connected to the modules that are delivered beside this one.
-        Command::Run(RunArgs { config: _, state: _ }) => Err(missing("run")),
-        Command::Teardown => Err(missing("teardown")),
-        Command::Replay { file: _ } => Err(missing("replay")),
-        Command::Config { args: _ } => Err(missing("config")),
+        Command::Run(args) => daemon::run(args, &socket),
+        Command::Teardown => daemon::teardown(),
+        Command::Replay { file } => Err(Failure::new(Exit::Failed, format!("cannot replay {} yet", file.display()))),
+        Command::Config(ConfigCommand::Check { file, json }) => return config_check(&file, json),
+        Command::Config(ConfigCommand::Plan { file }) => daemon::plan(&file),
+        Command::Config(ConfigCommand::Schema) => {
+            config::schema(&mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
+        }
         #[cfg(feature = "lab")]
-        Command::Lab { args: _ } => Err(missing("lab")),
+        Command::Lab(args) => return Ok(ExitCode::from(lab::run(args))),
     }?;
     Ok(Exit::Done.into())
 }
 
 fn front(args: FrontArgs, socket: &Path) -> Result<(), Failure> {
-    // INTEGRATOR: read `args.config` with `config::parse` and use `front::addresses` when `listen` is empty.
-    let options = crate::front::Options { socket: socket.to_owned(), listen: args.listen };
+    let mut listen = args.listen;
+    if let (true, Some(file)) = (listen.is_empty(), &args.config) {
+        listen = crate::front::addresses(&daemon::read(file)?.0);
+    }
+    let options = crate::front::Options { socket: socket.to_owned(), listen };
     crate::front::http::run(options).map_err(|error| Failure::new(Exit::Failed, error))
 }
 
-fn missing(verb: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("`{verb}` is not part of this build"))
+fn config_check(file: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let code = config::check(file, json, &mut std::io::stdout(), &mut std::io::stderr());
+    code.map(ExitCode::from).map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 /// Help and version were asked for; all else is wrong usage.

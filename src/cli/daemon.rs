@@ -1,0 +1,95 @@
+//! The verbs that start the daemon or speak to the kernel in its place.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::args::RunArgs;
+use super::exit::{Exit, Failure, print, talk};
+use crate::config;
+use crate::config::model::{Gateway, limits};
+use crate::daemon::{Options, RunError};
+
+pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
+    let (config, digest) = read(&args.config)?;
+    let options = Options {
+        config,
+        config_file: args.config,
+        config_digest: digest,
+        state: args.state,
+        socket: socket.to_owned(),
+        record: args.record,
+    };
+    crate::daemon::run(options).map_err(failure)
+}
+
+pub(super) fn teardown() -> Result<(), Failure> {
+    let done = crate::daemon::teardown().map_err(failure)?;
+    let text: String = done.iter().map(|step| format!("{step}\n")).collect();
+    print(if text.is_empty() { "nothing of ours was there\n" } else { &text })
+}
+
+pub(super) fn plan(file: &Path) -> Result<(), Failure> {
+    let (config, _) = read(file)?;
+    let planned = crate::daemon::plan(&config).map_err(failure)?;
+    for remark in &planned.remarks {
+        talk(&format!("note: {remark}\n"));
+    }
+    let text: String = planned.steps.iter().map(|step| format!("{step}\n")).collect();
+    print(if text.is_empty() { "nothing would change\n" } else { &text })
+}
+
+/// The config, and the first 16 hex digits of a digest of its text.
+pub(super) fn read(file: &Path) -> Result<(Gateway, String), Failure> {
+    let failed = |error: io::Error| {
+        let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Failed };
+        Failure::new(exit, Unread { file: file.display().to_string(), source: error })
+    };
+    let size = fs::metadata(file).map_err(failed)?.len();
+    if size > u64::try_from(limits::FILE_BYTES).unwrap_or(u64::MAX) {
+        return Err(Failure::new(Exit::BadData, format!("{} has {size} bytes", file.display()))
+            .hint(format!("a config has at most {} bytes", limits::FILE_BYTES)));
+    }
+    let text = fs::read_to_string(file).map_err(failed)?;
+    match config::parse(&file.display().to_string(), &text) {
+        Ok(config) => Ok((config, digest(text.as_bytes()))),
+        Err(faults) => {
+            talk(&format!("{faults}\n"));
+            let said = format!("{} is not a valid config", file.display());
+            Err(Failure::new(Exit::BadData, said).hint("`causeway config check FILE` shows every fault"))
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {file}")]
+struct Unread {
+    file: String,
+    source: io::Error,
+}
+
+/// FNV-1a, 64 bits: tells two texts apart for a person; nothing trusts it.
+fn digest(bytes: &[u8]) -> String {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+fn failure(error: RunError) -> Failure {
+    let exit = match &error {
+        RunError::NotPermitted { .. } => Exit::NotPermitted,
+        RunError::SecondInstance { .. } => Exit::NotNow,
+        RunError::State { .. }
+        | RunError::Runtime { .. }
+        | RunError::Kernel { .. }
+        | RunError::Apply { .. }
+        | RunError::Filter { .. }
+        | RunError::Control { .. }
+        | RunError::Record { .. } => Exit::Failed,
+    };
+    let hint = error.hint();
+    let failure = Failure::new(exit, error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
