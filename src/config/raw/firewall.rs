@@ -1,0 +1,70 @@
+//! `[firewall]` as written.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::read::{At, table};
+use super::values::Text;
+use crate::config::fault::{Kind, quoted};
+use crate::config::model::{Name, Service};
+
+table! {
+    /// What may pass; what no rule allows is dropped.
+    Firewall: "a table", "{ rules = [{ from = [\"office\"], to = [\"wan\"], allow = [\"any\"] }] }" {
+        /// At most 4,096. Default: none, so that nothing passes.
+        rules: optional Vec<At<Rule>>,
+        /// Ports of uplinks that lead to hosts in the LAN. At most 256. Default: none.
+        forwards: optional Vec<At<Forward>>,
+    }
+}
+
+table! {
+    /// New flows that may pass. Zones: every network, `wan` (all uplinks), `self` (the gateway).
+    Rule: "a rule", "{ from = [\"office\"], to = [\"wan\"], allow = [\"tcp/443\"] }" {
+        /// Zones the flow comes from; never `self`, which may always send.
+        from: required Vec<At<Name>>,
+        /// Zones it goes to.
+        to: required Vec<At<Name>>,
+        /// Addresses it goes to. Default: any.
+        dest: optional Vec<At<IpNet>>,
+        /// Services: "tcp/443", "udp/5060-5061", "icmp", "any".
+        allow: required Vec<At<Service>>,
+        /// true: each new flow is logged, with a limit. Default: false.
+        log: optional bool,
+    }
+}
+
+table! {
+    /// A port of uplinks that leads to a host in the LAN.
+    Forward: "a forward", "{ name = \"camera\", port = \"tcp/8443\", to = \"192.168.10.40\" }" {
+        /// 1 to 32 of a-z, 0-9 and "-"; each once.
+        name: required Name,
+        /// Uplinks on which the port is open. Default: all that have the family of `to`.
+        on: optional Vec<At<Name>>,
+        /// Who may use it. Default: anybody.
+        source: optional Vec<At<IpNet>>,
+        /// "tcp/8443", or a range "udp/10000-10020".
+        port: required Service,
+        /// Address of a host in a network of the LAN.
+        to: required ForwardTo,
+        /// Its port, 1 to 65535; with a range the range's first. Default: the same as `port`.
+        to_port: optional i64,
+    }
+}
+
+/// The address of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ForwardTo(pub(crate) IpAddr);
+
+impl Text for ForwardTo {
+    const WHAT: &'static str = "the address of a host";
+    const EXAMPLE: &'static str = "\"192.168.10.40\"";
+
+    fn parse(text: &str) -> Result<Self, (Kind, String)> {
+        text.parse().map(Self).map_err(|_| match text.contains('/') {
+            true => (Kind::NotYet, format!("{} names a fixed host; this release has none", quoted(text))),
+            false => (Kind::Format, format!("{} is not an IPv4 or IPv6 address", quoted(text))),
+        })
+    }
+}
