@@ -97,3 +97,6 @@ fn colored(color: Color) -> bool {
         }
     }
 }
+//! Arguments, printing, exit codes.
+
+pub mod config;

@@ -50,8 +50,8 @@ kinds! {
     Conflict = "conflict",
     DeviceTwice = "device-twice",
     NetOverlap = "net-overlap",
-    /// A prefix with host bits, of an unusable length, or outside what can be addressed.
-    BadNet = "bad-net",
+    /// An address or prefix that cannot stand there: host bits, an unusable length, loopback, multicast.
+    BadAddress = "bad-address",
     /// A static uplink whose address and gateway cannot work together.
     BadGateway = "bad-gateway",
     NoFamily = "no-family",
@@ -175,8 +175,9 @@ impl<'t> Collector<'t> {
         position(self.text, place).0
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.faults.is_empty()
+    /// So far; to find out whether reading something added any.
+    pub(super) fn count(&self) -> usize {
+        self.faults.len() + self.left_out
     }
 
     pub(super) fn into_faults(mut self, file: &str) -> Faults {

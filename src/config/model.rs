@@ -20,6 +20,12 @@ pub mod limits {
     pub const NETWORKS: usize = 64;
     pub const RULES: usize = 4_096;
     pub const FORWARDS: usize = 256;
+    /// Entries of any other list (addresses, services, zones of one rule): one line of nft, and what a person can check.
+    pub const LIST: usize = 256;
+    /// Devices of one network: a bridge of more is a switch's work.
+    pub const PORTS: usize = 16;
+    /// Resolvers of one uplink; clients give up long before the ninth.
+    pub const RESOLVERS: usize = 8;
     /// One TOML file.
     pub const FILE_BYTES: usize = 1 << 20;
 }
@@ -256,6 +262,9 @@ pub struct Uplink {
 }
 
 impl Uplink {
+    /// Uplinks of a tier share alike unless somebody says otherwise.
+    pub const WEIGHT: u8 = 1;
+
     pub fn has(&self, family: Family) -> bool {
         match family {
             Family::V4 => self.ipv4 != Ipv4Mode::Off,
@@ -300,6 +309,7 @@ pub enum Ipv6Mode {
     },
 }
 
+/// A plan that counts bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metered {
     /// Bytes of the plan in a month.
@@ -417,6 +427,10 @@ pub struct Target {
 }
 
 impl Target {
+    /// A name that has addresses of both families and is not anybody's business.
+    pub const DNS_NAME: &'static str = "example.com";
+    pub const HTTP_STATUS: u16 = 200;
+
     /// How the target is shown and labelled: `9.9.9.9 icmp`, `192.0.2.7 tcp/443`.
     pub fn label(&self) -> String {
         match &self.check {
@@ -561,6 +575,11 @@ pub enum FailbackFlows {
     Together,
 }
 
+impl FailbackFlows {
+    /// Long enough to finish a card payment or a page; on a metered line every further minute is paid for.
+    pub const GRACE: Duration = Duration::from_secs(60);
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {
     /// Networks (zones) the traffic comes from; empty: any.
@@ -641,6 +660,11 @@ pub struct Forward {
 pub struct Control {
     /// Members may change things, as root may.
     pub group: Option<String>,
+}
+
+impl Control {
+    /// The group that the image makes; without it, or without members, only root may change things.
+    pub const GROUP: &'static str = "causeway-admin";
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

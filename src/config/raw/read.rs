@@ -146,8 +146,8 @@ macro_rules! table {
         $(#[doc = $doc])*
         #[derive(Clone, Debug)]
         pub(crate) struct $name {
-            /// Of the table itself, for messages about the whole.
-            pub(crate) at: $crate::config::raw::read::At<()>,
+            /// No fault was found while reading it: what is missing was not written.
+            pub(crate) sound: bool,
             $( $(#[doc = $field_doc])* pub(crate) $field: Option<$crate::config::raw::read::At<$type>>, )*
         }
 
@@ -164,11 +164,14 @@ macro_rules! table {
                     not_yet: &[$($(($later, $instead),)*)?],
                     office: &[$($($office,)*)?],
                 };
+                let before = faults.count();
                 let table = $crate::config::raw::read::Table::open::<Self>(node, &keys, faults)?;
-                Some(Self {
-                    at: $crate::config::raw::read::At { value: (), key: node.key.clone(), place: node.place },
+                let mut read = Self {
+                    sound: true,
                     $( $field: table.$need($crate::config::raw::read::key_name!($field $($key)?), faults), )*
-                })
+                };
+                read.sound = faults.count() == before;
+                Some(read)
             }
 
             fn schema() -> serde_json::Value {

@@ -1,0 +1,285 @@
+//! What changes between two configs, by meaning: names are compared, not positions, and each change says in words what it
+//! is and whom it disturbs. Pure.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Gateway, LinkName, Match, Name, Network, Otherwise, Path, Profile, Rule, Target, Uplink};
+use super::words;
+
+/// What running traffic notices of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disturbance {
+    /// Nothing.
+    None,
+    /// A service restarts, under a second; forwarding goes on.
+    Blip,
+    /// An uplink's or a network's addressing or ports: its flows may end.
+    Cut,
+}
+
+impl Disturbance {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Blip => "blip",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// One line, such as `uplink lte: ipv4 dhcp → 203.0.113.2/30 via 203.0.113.1`.
+    pub words: String,
+    pub disturbance: Disturbance,
+}
+
+/// Empty if both mean the same, whatever the order in which they say it. Lines of rules have no names and are compared
+/// as they read: since they only allow, their order means nothing.
+pub fn diff(old: &Gateway, new: &Gateway) -> Vec<Change> {
+    let mut changes = Changes(Vec::new());
+    site(old, new, &mut changes);
+    uplinks(old, new, &mut changes);
+    paths(old, new, &mut changes);
+    networks(old, new, &mut changes);
+    firewall(old, new, &mut changes);
+    services(old, new, &mut changes);
+    changes.0
+}
+
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn add(&mut self, disturbance: Disturbance, words: impl Into<String>) {
+        self.0.push(Change { words: words.into(), disturbance });
+    }
+
+    /// One value of one thing.
+    fn value(&mut self, disturbance: Disturbance, what: &str, old: &str, new: &str) {
+        if old != new {
+            self.add(disturbance, format!("{what} {old} → {new}"));
+        }
+    }
+}
+
+/// Pairs by name, in the order of `new`, then what is gone.
+fn pairs<'a, T>(old: &'a [T], new: &'a [T], name: impl Fn(&T) -> &Name) -> Vec<(Option<&'a T>, Option<&'a T>)> {
+    let find = |list: &'a [T], wanted: &Name| list.iter().find(|it| name(it) == wanted);
+    let kept = new.iter().map(|it| (find(old, name(it)), Some(it)));
+    let gone = old.iter().filter(|it| find(new, name(it)).is_none()).map(|it| (Some(it), None));
+    kept.chain(gone).collect()
+}
+
+fn site(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+    changes.value(Disturbance::None, "site: name", &old.site.name, &new.site.name);
+    changes.value(Disturbance::None, "site: owner", &text(&old.site.owner), &text(&new.site.owner));
+}
+
+fn uplinks(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    for pair in pairs(&old.uplinks, &new.uplinks, |uplink| &uplink.name) {
+        match pair {
+            (Some(old), Some(new)) => uplink(old, new, changes),
+            (None, Some(new)) => {
+                changes.add(Disturbance::None, format!("uplink {} is new, on {}", new.name, new.device));
+            }
+            (Some(old), None) => changes.add(Disturbance::Cut, format!("uplink {} goes away", old.name)),
+            (None, None) => {}
+        }
+    }
+}
+
+fn uplink(old: &Uplink, new: &Uplink, changes: &mut Changes) {
+    // Names every field, so that a new one cannot be forgotten here.
+    let Uplink { name, device, medium, provider, circuit, metered, weight, ipv4, ipv6, profile, targets, enabled } =
+        new;
+    let what = |key: &str| format!("uplink {name}: {key}");
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+    let plan = |uplink: &Uplink| uplink.metered.as_ref().map_or_else(|| "off".to_owned(), words::metered);
+    changes.value(Disturbance::Cut, &what("device"), old.device.as_str(), device.as_str());
+    changes.value(Disturbance::Cut, &what("ipv4"), &words::ipv4(&old.ipv4), &words::ipv4(ipv4));
+    changes.value(Disturbance::Cut, &what("ipv6"), &words::ipv6(&old.ipv6), &words::ipv6(ipv6));
+    match (old.enabled, *enabled) {
+        (true, false) => changes.add(Disturbance::Cut, format!("uplink {name} is taken out of use")),
+        (false, true) => changes.add(Disturbance::None, format!("uplink {name} is taken into use")),
+        (true, true) | (false, false) => {}
+    }
+    changes.value(Disturbance::None, &what("medium"), old.medium.name(), medium.name());
+    changes.value(Disturbance::None, &what("provider"), &text(&old.provider), &text(provider));
+    changes.value(Disturbance::None, &what("circuit"), &text(&old.circuit), &text(circuit));
+    if old.metered != *metered {
+        changes.value(Disturbance::None, &what("metered"), &plan(old), &plan(new));
+    }
+    changes.value(Disturbance::None, &what("weight"), &old.weight.to_string(), &weight.to_string());
+    for ((key, old), (_, new)) in timings(&old.profile).into_iter().zip(timings(profile)) {
+        changes.value(Disturbance::None, &what(key), &old, &new);
+    }
+    let asked = |targets: &[Target]| targets.iter().map(asked).collect::<BTreeSet<_>>();
+    let (before, after) = (asked(&old.targets), asked(targets));
+    for target in after.difference(&before) {
+        changes.add(Disturbance::None, format!("uplink {name}: also asks {target}"));
+    }
+    for target in before.difference(&after) {
+        changes.add(Disturbance::None, format!("uplink {name}: no longer asks {target}"));
+    }
+}
+
+/// The label says whom and how; two checks that differ only in what they expect must not look alike.
+fn asked(target: &Target) -> String {
+    use super::model::{Check, DnsAnswer};
+    let detail = match &target.check {
+        Check::Icmp { .. } | Check::Tcp { .. } => String::new(),
+        Check::Dns { name, expect, .. } => match expect {
+            DnsAnswer::Address => format!(" for {name}"),
+            DnsAnswer::NoSuchName => format!(" for {name}, which must not exist"),
+            DnsAnswer::Exactly(address) => format!(" for {name}, which must be {address}"),
+        },
+        Check::Http { status, contains, .. } => match contains {
+            None => format!(" expecting {status}"),
+            Some(text) => format!(" expecting {status} and {text:?}"),
+        },
+    };
+    format!("{}{detail} ({})", target.label(), target.family)
+}
+
+fn timings(profile: &Profile) -> [(&'static str, String); 14] {
+    let Profile { interval, interval_standby, overdue_floor, burst_spacing, dead_after, min_probes, .. } = profile;
+    let Profile { quiet_after, counters_every, recover_after, quality_window, loss, rtt, jitter, quorum, .. } = profile;
+    let show = |value: &std::time::Duration| words::duration(*value);
+    let band = |enter: String, leave: String| format!("{enter}/{leave}");
+    [
+        ("interval", show(interval)),
+        ("interval_standby", show(interval_standby)),
+        ("overdue_floor", show(overdue_floor)),
+        ("burst_spacing", show(burst_spacing)),
+        ("dead_after", show(dead_after)),
+        ("min_probes", min_probes.to_string()),
+        ("quiet_after", show(quiet_after)),
+        ("counters_every", show(counters_every)),
+        ("recover_after", show(recover_after)),
+        ("quality_window", show(quality_window)),
+        ("loss", band(words::percent(loss.enter), words::percent(loss.leave))),
+        ("rtt", band(show(&rtt.enter), show(&rtt.leave))),
+        ("jitter", jitter.as_ref().map_or_else(|| "off".to_owned(), |it| band(show(&it.enter), show(&it.leave)))),
+        ("quorum", quorum.map_or_else(|| "all but one".to_owned(), |quorum| quorum.to_string())),
+    ]
+}
+
+fn paths(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    for pair in pairs(&old.paths, &new.paths, |path| &path.name) {
+        match pair {
+            (Some(before), Some(after)) => path(old, before, new, after, changes),
+            (None, Some(after)) => {
+                let takes = words::tiers(new, &after.tiers);
+                changes.add(
+                    Disturbance::None,
+                    format!("path {} is new: {} takes {takes}", after.name, matched(&after.matches)),
+                );
+            }
+            (Some(before), None) => changes.add(Disturbance::None, format!("path {} goes away", before.name)),
+            (None, None) => {}
+        }
+    }
+    // Only among those that both have: what comes and goes is told above.
+    let order = |these: &Gateway, others: &Gateway| {
+        let shared = |path: &&Path| others.paths.iter().any(|other| other.name == path.name);
+        words::comma(these.paths.iter().filter(shared).map(|path| path.name.clone()).collect::<Vec<_>>())
+    };
+    changes.value(Disturbance::None, "paths: order", &order(old, new), &order(new, old));
+}
+
+fn path(old: &Gateway, before: &Path, new: &Gateway, after: &Path, changes: &mut Changes) {
+    let Path { name, matches, tiers, failback, otherwise, min_hold } = after;
+    let what = |key: &str| format!("path {name}: {key}");
+    let last = |otherwise: Otherwise| match otherwise {
+        Otherwise::Keep => "keep",
+        Otherwise::Reject => "reject",
+    };
+    let none = Disturbance::None;
+    changes.value(none, &what("match"), &matched(&before.matches), &matched(matches));
+    changes.value(none, &what("prefer"), &words::tiers(old, &before.tiers), &words::tiers(new, tiers));
+    changes.value(none, &what("failback"), &words::failback(&before.failback), &words::failback(failback));
+    changes.value(none, &what("otherwise"), last(before.otherwise), last(*otherwise));
+    changes.value(none, &what("min_hold"), &words::duration(before.min_hold), &words::duration(*min_hold));
+}
+
+fn matched(matches: &[Match]) -> String {
+    if matches.is_empty() {
+        return "all traffic".to_owned();
+    }
+    matches.iter().map(words::matched).collect::<Vec<_>>().join(" or ")
+}
+
+fn networks(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    for pair in pairs(&old.networks, &new.networks, |network| &network.name) {
+        match pair {
+            (Some(old), Some(new)) => network(old, new, changes),
+            (None, Some(new)) => changes.add(Disturbance::None, format!("network {} is new", new.name)),
+            (Some(old), None) => changes.add(Disturbance::Cut, format!("network {} goes away", old.name)),
+            (None, None) => {}
+        }
+    }
+}
+
+fn network(old: &Network, new: &Network, changes: &mut Changes) {
+    let Network { name, ports, net, net6, isolate } = new;
+    let what = |key: &str| format!("network {name}: {key}");
+    let text = |net: Option<String>| net.unwrap_or_else(|| "none".to_owned());
+    let sorted = |ports: &[LinkName]| words::comma(ports.iter().collect::<BTreeSet<_>>());
+    changes.value(Disturbance::Cut, &what("ports"), &sorted(&old.ports), &sorted(ports));
+    let (before, after) = (old.net.map(|net| net.to_string()), net.map(|net| net.to_string()));
+    changes.value(Disturbance::Cut, &what("net"), &text(before), &text(after));
+    let (before, after) = (old.net6.map(|net| net.to_string()), net6.map(|net| net.to_string()));
+    changes.value(Disturbance::Cut, &what("net6"), &text(before), &text(after));
+    changes.value(Disturbance::None, &what("isolate"), &old.isolate.to_string(), &isolate.to_string());
+}
+
+fn firewall(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    let lines = |rules: &[Rule]| rules.iter().map(rule).collect::<BTreeSet<_>>();
+    let (before, after) = (lines(&old.firewall.rules), lines(&new.firewall.rules));
+    for line in after.difference(&before) {
+        changes.add(Disturbance::None, format!("firewall: now allows {line}"));
+    }
+    for line in before.difference(&after) {
+        changes.add(Disturbance::None, format!("firewall: no longer allows {line}"));
+    }
+    for pair in pairs(&old.firewall.forwards, &new.firewall.forwards, |forward| &forward.name) {
+        match pair {
+            (Some(before), Some(after)) => {
+                let what = format!("forward {}:", after.name);
+                changes.value(Disturbance::None, &what, &words::forward(old, before), &words::forward(new, after));
+            }
+            (None, Some(after)) => {
+                let leads = words::forward(new, after);
+                changes.add(Disturbance::None, format!("forward {} is new: {leads}", after.name));
+            }
+            (Some(before), None) => changes.add(Disturbance::None, format!("forward {} goes away", before.name)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// In one order, whatever the order of its lists.
+fn rule(rule: &Rule) -> String {
+    let mut rule = rule.clone();
+    rule.from.sort_unstable();
+    rule.to.sort_unstable();
+    rule.destination.sort_unstable();
+    rule.allow.sort_by_key(|service| words::service(*service));
+    words::rule(&rule)
+}
+
+fn services(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    let group = |gateway: &Gateway| gateway.control.group.clone().unwrap_or_else(|| "none".to_owned());
+    let on = |gateway: &Gateway| {
+        let names = words::comma(gateway.telemetry.metrics_on.iter().collect::<BTreeSet<_>>());
+        if names.is_empty() { "none".to_owned() } else { names }
+    };
+    let port = |gateway: &Gateway| gateway.telemetry.metrics_port.to_string();
+    changes.value(Disturbance::None, "control: group", &group(old), &group(new));
+    changes.value(Disturbance::None, "telemetry: metrics_on", &on(old), &on(new));
+    changes.value(Disturbance::None, "telemetry: metrics_port", &port(old), &port(new));
+}

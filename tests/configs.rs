@@ -1,0 +1,296 @@
+//! Everything under `configs/`: examples load, bad files give their exact message, schema and reference agree with the
+//! code, and no input makes the parser panic. `UPDATE_MESSAGES=1 cargo test --test configs` rewrites what is compared.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use causeway::cli::config as command;
+use causeway::config::{self, Kind};
+use proptest::prelude::*;
+use serde_json::Value as Json;
+
+#[test]
+fn every_example_loads() {
+    let examples = files("configs/examples", "toml");
+    assert!(examples.len() >= 3);
+    for file in examples {
+        if let Err(faults) = config::parse(&shown(&file), &read(&file)) {
+            panic!("{faults}");
+        }
+    }
+}
+
+#[test]
+fn every_bad_file_gives_its_message() {
+    let bad = files("configs/invalid", "toml");
+    assert!(bad.len() >= 60, "{} files", bad.len());
+    for file in &bad {
+        let name = shown(file);
+        let Err(faults) = config::parse(&name, &read(file)) else { panic!("{name} has no fault") };
+        let kind = name.trim_end_matches(".toml").split("--").next().expect("a part");
+        assert!(faults.faults.iter().any(|fault| fault.kind.name() == kind), "{name} is not about {kind}:\n{faults}");
+        compare(&file.with_extension("msg"), &faults.to_string());
+    }
+    for message in files("configs/invalid", "msg") {
+        assert!(message.with_extension("toml").exists(), "{} has no file", message.display());
+    }
+}
+
+#[test]
+fn every_rule_has_a_bad_file() {
+    let bad: Vec<String> = files("configs/invalid", "toml").iter().map(|file| shown(file)).collect();
+    // The file of the rule about size is made by the next test.
+    for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::FileTooLarge) {
+        let (alone, one_of) = (format!("{}.toml", kind.name()), format!("{}--", kind.name()));
+        assert!(bad.iter().any(|file| *file == alone || file.starts_with(&one_of)), "no configs/invalid/{alone}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_before_it_is_read() {
+    let text = "#".repeat(config::model::limits::FILE_BYTES + 1);
+    let faults = config::parse("big.toml", &text).expect_err("too large");
+    assert_eq!(faults.faults[0].kind, Kind::FileTooLarge);
+    assert_eq!(faults.faults.len(), 1);
+}
+
+#[test]
+fn all_faults_are_shown_in_the_order_of_the_lines() {
+    let text = read(Path::new("configs/invalid/unknown-key--many.toml"));
+    let faults = config::parse("many.toml", &text).expect_err("bad");
+    let lines: Vec<usize> = faults.faults.iter().map(|fault| fault.line).collect();
+    assert!(lines.len() >= 5, "{faults}");
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
+#[test]
+fn the_schema_is_written_down() {
+    compare(Path::new("docs/schema/gateway.schema.json"), &format!("{:#}\n", config::schema()));
+}
+
+#[test]
+fn every_key_of_the_examples_is_in_the_schema_and_the_full_example_has_all_keys() {
+    let schema = config::schema();
+    for file in files("configs/examples", "toml") {
+        let text = read(&file);
+        let table: toml::Table = toml::from_str(&text).expect("TOML");
+        let mut used = BTreeSet::new();
+        walk(&serde_json::to_value(&table).expect("JSON"), &schema, "", &mut used);
+        assert!(used.contains("uplinks.NAME.device"), "{used:?}");
+        if file.ends_with("full.toml") {
+            // `tier` excludes `paths`, so it stands in a comment.
+            assert!(text.contains("# tier = "));
+            used.insert("uplinks.NAME.tier".to_owned());
+            let known = keys(&schema);
+            let missing: Vec<_> = known.difference(&used).collect();
+            assert!(missing.is_empty(), "full.toml does not show {missing:?}");
+        }
+    }
+}
+
+#[test]
+fn every_key_is_in_the_reference_and_the_reference_has_no_other() {
+    let reference = read(Path::new("docs/config.md"));
+    let first = |line: &'static str| line.strip_prefix("| `")?.split('`').next();
+    let reference: &'static str = reference.leak();
+    let described: BTreeSet<&str> = reference.lines().filter_map(first).collect();
+    let known = keys(&config::schema());
+    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    let rules: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let all: BTreeSet<&str> = known.union(&rules).copied().collect();
+    let missing: Vec<_> = all.difference(&described).collect();
+    let unknown: Vec<_> = described.difference(&all).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "not described: {missing:?}; not known: {unknown:?}");
+}
+
+#[test]
+fn configs_in_the_reference_load() {
+    let reference = read(Path::new("docs/config.md"));
+    let blocks: Vec<&str> = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        if let Err(faults) = config::parse("docs/config.md", block) {
+            panic!("{block}\n{faults}");
+        }
+    }
+}
+
+#[test]
+fn the_command_says_what_it_understood() {
+    let (code, out, talk) = check("configs/examples/two-lines.toml", false);
+    assert_eq!((code, talk.as_str()), (0, ""));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], "Lyon Bellecour: 2 uplinks, 1 path, 1 network, 2 rules, 0 forwards");
+    assert_eq!(lines[1], "  uplink fibre: fibre on wan0; ipv4 dhcp, 3 targets; down after 80ms of silence");
+    assert_eq!(lines[3], "  path default: all else takes fibre, lte; failback after 1m, flows cut after 1m");
+}
+
+#[test]
+fn the_command_has_the_documented_exit_codes() {
+    let (code, out, talk) = check("configs/invalid/unknown-key.toml", false);
+    assert_eq!((code, out.as_str()), (65, ""));
+    assert!(talk.ends_with("unknown-key.toml: 1 fault\n"), "{talk}");
+    let (code, _, talk) = check("configs/no-such-file.toml", false);
+    assert_eq!(code, 1);
+    assert!(talk.contains("hint: "), "{talk}");
+    let (code, out, _) = check("configs/invalid/unknown-key.toml", true);
+    let answer: Json = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &answer["schema_version"], &answer["faults"][0]["kind"]), (65, &1.into(), &"unknown-key".into()));
+    assert_eq!(answer["faults"][0]["line"], 6);
+    let (code, out, _) = check("configs/examples/full.toml", true);
+    let answer: Json = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &answer["ok"]), (0, &true.into()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in random_text()) {
+        faults_have_places(&text);
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_the_parser_panic(edits in edits()) {
+        let mut text: Vec<char> = read(Path::new("configs/examples/full.toml")).chars().collect();
+        for (at, gone, come) in &edits {
+            let start = at.index(text.len());
+            let end = (start + gone).min(text.len());
+            text.splice(start..end, come.chars());
+        }
+        faults_have_places(&text.into_iter().collect::<String>());
+    }
+
+    /// Values of one key put at another: valid TOML, wrong meaning.
+    #[test]
+    fn no_swapped_value_makes_the_parser_panic(swaps in prop::collection::vec(any::<[prop::sample::Index; 2]>(), 1..4)) {
+        let text = without_comments(&read(Path::new("configs/examples/full.toml")));
+        let parts = text.split(['=', ',', '[', ']', '{', '}', '\n']).map(str::trim);
+        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+        let mut changed = text.clone();
+        for [from, to] in swaps {
+            changed = changed.replacen(from.get(&parts), to.get(&parts), 1);
+        }
+        faults_have_places(&changed);
+    }
+}
+
+fn random_text() -> impl Strategy<Value = String> {
+    "\\PC{0,200}|([a-z]{1,8}( = |\\.|\\[|\\]|\\{|\\}|\"|\n|,|[0-9]{1,20}){0,8}){0,20}"
+}
+
+/// Where, how many characters go, what comes instead.
+type Edit = (prop::sample::Index, usize, String);
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let inserted = "[\\[\\]{}\"=,.#\n a-z0-9-]{0,4}|\\PC{0,3}";
+    prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, inserted), 1..6)
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().map(|line| line.split('#').next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+fn faults_have_places(text: &str) {
+    let Err(faults) = config::parse("random.toml", text) else { return };
+    assert!(!faults.faults.is_empty());
+    let lines = text.matches('\n').count() + 1;
+    for fault in &faults.faults {
+        assert!((1..=lines).contains(&fault.line) && fault.column >= 1, "{fault:?} in {text:?}");
+        let words = [Some(&fault.error), fault.caused_by.as_ref(), fault.hint.as_ref()];
+        assert!(!words.into_iter().flatten().any(|words| words.chars().any(char::is_control)), "{fault:?}");
+    }
+}
+
+/// Finds each key of `value` in `schema` and collects them.
+fn walk(value: &Json, schema: &Json, key: &str, used: &mut BTreeSet<String>) {
+    match value {
+        Json::Object(object) => {
+            for (name, value) in object {
+                let (key, inner) = alternatives(schema)
+                    .into_iter()
+                    .find_map(|schema| member(schema, key, name))
+                    .unwrap_or_else(|| panic!("{key}.{name} is not in the schema"));
+                used.insert(key.clone());
+                walk(value, inner, &key, used);
+            }
+        }
+        Json::Array(array) => {
+            let list = alternatives(schema).into_iter().find(|schema| schema["items"].is_object());
+            let list = list.unwrap_or_else(|| panic!("{key} is no list"));
+            array.iter().for_each(|value| walk(value, &list["items"], key, used));
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+    }
+}
+
+fn member<'s>(schema: &'s Json, key: &str, name: &str) -> Option<(String, &'s Json)> {
+    let fixed = schema["properties"].get(name).map(|inner| (join(key, name), inner));
+    let named = || (join(key, "NAME"), &schema["additionalProperties"]);
+    fixed.or_else(|| schema["additionalProperties"].is_object().then(named))
+}
+
+/// All keys that a schema knows: `uplinks.NAME.device`.
+fn keys(schema: &Json) -> BTreeSet<String> {
+    fn collect(schema: &Json, key: &str, found: &mut BTreeSet<String>) {
+        for schema in alternatives(schema) {
+            for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+                found.insert(join(key, name));
+                collect(inner, &join(key, name), found);
+            }
+            if schema["additionalProperties"].is_object() {
+                found.insert(join(key, "NAME"));
+                collect(&schema["additionalProperties"], &join(key, "NAME"), found);
+            }
+            collect(&schema["items"], key, found);
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(schema, "", &mut found);
+    found
+}
+
+fn alternatives(schema: &Json) -> Vec<&Json> {
+    schema["anyOf"].as_array().map_or_else(|| vec![schema], |list| list.iter().collect())
+}
+
+fn join(key: &str, name: &str) -> String {
+    if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") }
+}
+
+fn check(file: &str, as_json: bool) -> (u8, String, String) {
+    let (mut out, mut talk) = (Vec::new(), Vec::new());
+    let code = command::check(&root(Path::new(file)), as_json, &mut out, &mut talk).expect("written to memory");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (code, text(out), text(talk))
+}
+
+fn compare(file: &Path, found: &str) {
+    let file = root(file);
+    if std::env::var_os("UPDATE_MESSAGES").is_some() {
+        fs::write(&file, found).expect("a file to write to");
+    }
+    let wanted = fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(found, wanted, "{} differs; if that is meant: UPDATE_MESSAGES=1", file.display());
+}
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root(Path::new(folder))).expect(folder);
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|it| it == extension));
+    files.sort();
+    files
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(root(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn shown(file: &Path) -> String {
+    file.file_name().expect("a file").to_string_lossy().into_owned()
+}
+
+fn root(file: &Path) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
