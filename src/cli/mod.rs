@@ -97,6 +97,3 @@ fn colored(color: Color) -> bool {
         }
     }
 }
-//! Arguments, printing, exit codes.
-
-pub mod config;
