@@ -109,9 +109,10 @@ fn default_lines(index: usize, lease: Lease, verb: &str) -> String {
     let metric = 100 + index;
     let lines = lease.families().iter().map(|family| {
         let (router, address) = (plan::wan(*family, index, lease.router), plan::wan(*family, index, lease.host));
-        let learnt = match family {
-            Family::V4 => format!("proto dhcp src {address}"),
-            Family::V6 => "proto ra".to_owned(),
+        // IPv6 tells two routes of one metric apart by their router only, so an old lease's would be in the way.
+        let (verb, learnt) = match family {
+            Family::V4 => (verb, format!("proto dhcp src {address}")),
+            Family::V6 => ("replace", "proto ra".to_owned()),
         };
         format!("route {verb} default via {router} dev {device} {learnt} metric {metric}\n")
     });

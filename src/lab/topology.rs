@@ -169,11 +169,13 @@ fn set_kernel_up(
     office: &Namespace,
     providers: &[Namespace],
 ) -> Result<(), LabError> {
-    const ROUTER: [(&str, &str); 5] = [
+    const ROUTER: [(&str, &str); 6] = [
         ("ipv4/ip_forward", "1"),
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
+        // As systemd sets it: an old lease's address does not take the new one with it.
+        ("ipv4/conf/all/promote_secondaries", "1"),
         // Routers of the lab answer every probe; limits are a fault of their own.
         ("ipv4/icmp_ratelimit", "0"),
     ];
