@@ -373,7 +373,7 @@ impl Line {
             self.in_use = in_use;
             self.passive.forget();
             // From 30 s on standby to 1 s in use without waiting for the old turn.
-            self.schedule.hurry(now + self.interval());
+            self.schedule.hurry(now + self.interval(now));
         }
     }
 
@@ -452,7 +452,7 @@ impl Line {
             if self.schedule.due() > now {
                 return;
             }
-            let interval = self.interval();
+            let interval = self.interval(now);
             let burst = self.burst.is_some() || self.state == State::Unknown;
             let only_pages = self.targets.iter().all(|target| target.kind == Kind::Page);
             let in_doubt = self.state == State::Down || burst;
@@ -516,11 +516,15 @@ impl Line {
         (self.profile.dead_after * 3).max(Duration::from_secs(2))
     }
 
-    pub(super) fn interval(&self) -> Duration {
+    pub(super) fn interval(&self, now: Instant) -> Duration {
         let spread = u32::try_from(self.targets.len()).unwrap_or(1).max(1);
         match self.state {
             _ if self.burst.is_some() => self.profile.burst_spacing / spread,
-            State::Unknown if self.asked_since == self.since || self.in_use => self.profile.burst_spacing / spread,
+            // A start asks quickly for as long as silence would take to be believed; then nobody is in a hurry, and a
+            // neighbour that is not resolved yet must not find a crowd queued.
+            State::Unknown if now.since(self.asked_since) < self.profile.dead_after * 2 => {
+                self.profile.burst_spacing / spread
+            }
             State::Unknown | State::Probation => self.profile.interval,
             State::Down if self.metered && self.evidence.verdict != Some(Verdict::Loss) => {
                 METERED_DOWN_INTERVAL.max(self.profile.interval)
@@ -543,11 +547,15 @@ impl Line {
         let first = target.rtt.smoothed().is_none();
         let outcome = if rtt > overdue_after && !first { Outcome::Late { rtt } } else { Outcome::Reply { rtt } };
         target.last_outcome = Some(outcome);
-        target.handle_reply(pending.sent, rtt, received);
+        // The first packets of a line wait for its neighbours to be resolved; that is no RTT of the line.
+        let is_sample = !(self.state == State::Unknown && rtt > self.profile.dead_after);
+        target.handle_reply(pending.sent, is_sample.then_some(rtt), received);
         self.last_reply = self.last_reply.max(Some(received));
         self.stalls = Stalls::default();
         self.passive.handle_probe_reply();
-        self.quality.handle_settled(pending.target, Some(rtt), now);
+        if is_sample {
+            self.quality.handle_settled(pending.target, Some(rtt), now);
+        }
         if let Some(burst) = self.burst.as_mut() {
             burst.alive = true;
             if pending.burst && pending.stage != Stage::Lost {

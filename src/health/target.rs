@@ -69,8 +69,10 @@ impl TargetHealth {
         }
     }
 
-    pub fn handle_reply(&mut self, sent: Instant, rtt: Duration, now: Instant) {
-        self.rtt.handle_sample(rtt);
+    pub fn handle_reply(&mut self, sent: Instant, rtt: Option<Duration>, now: Instant) {
+        if let Some(rtt) = rtt {
+            self.rtt.handle_sample(rtt);
+        }
         self.last_reply = Some(now);
         self.answered_up_to = self.answered_up_to.max(sent);
         self.silent_in_row = 0;

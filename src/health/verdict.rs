@@ -136,6 +136,8 @@ impl Line {
         let answered = self.targets.iter().filter(fresh).count();
         let waited = now.since(self.asked_since) >= UNKNOWN_MOST;
         if answered >= self.answers_needed() || (answered > 0 && waited) {
+            // What was lost before anything answered is no quality of the line.
+            self.quality.clear();
             let evidence = self.seen(now);
             self.change(State::Up, evidence, now, out);
         } else if let Some(silence) = self.silence(now) {
@@ -195,7 +197,7 @@ impl Line {
             if burst.passive && !confirmed {
                 self.passive.handle_false_alarm(now);
             }
-            self.schedule.postpone(now + self.interval());
+            self.schedule.postpone(now + self.interval(now));
             out.notes.push(Note::Suspicion { confirmed });
         }
     }
@@ -329,7 +331,7 @@ impl Line {
             }
         }
         self.change(State::Down, evidence, now, out);
-        self.schedule.postpone(now + self.interval());
+        self.schedule.postpone(now + self.interval(now));
     }
 
     fn change(&mut self, to: State, evidence: Evidence, now: Instant, out: &mut Output) {

@@ -69,7 +69,9 @@ impl Daemon {
     }
 
     /// `answer` gets each request; `None` leaves it without an answer for ever.
-    pub(crate) fn with(answer: impl Fn(&Incoming, &broadcast::Sender<EventLine>) -> Option<Answer> + Send + 'static) -> Self {
+    pub(crate) fn with(
+        answer: impl Fn(&Incoming, &broadcast::Sender<EventLine>) -> Option<Answer> + Send + 'static,
+    ) -> Self {
         let folder = Folder::new();
         let socket = folder.socket();
         let (live, _) = broadcast::channel(16);
