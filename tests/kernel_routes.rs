@@ -1,7 +1,11 @@
 //! Our routes and rules against the real kernel, in network namespaces. Needs the right to make one.
 
+#![expect(clippy::print_stdout, reason = "figures for whoever runs it with --nocapture")]
+
 #[path = "kernel_routes/branch.rs"]
 mod branch;
+#[path = "kernel_routes/config.rs"]
+mod config;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -9,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use branch::{build, config, device_to, forget, in_namespace, ip, learn, route_field, try_ip};
+use branch::{build, device_to, forget, in_namespace, ip, learn, route_field, try_ip};
 use causeway::apply::desired::{Selections, desired};
 use causeway::apply::exec::{Kernel, reconcile, switch_route, teardown};
 use causeway::apply::plan::{Step, plan};
@@ -19,6 +23,7 @@ use causeway::kernel::netlink::Netlink;
 use causeway::kernel::netlink::monitor::{Hint, Monitor, RECEIVE_BUFFER};
 use causeway::kernel::observe::observe;
 use causeway::policy::Selection;
+use config::config;
 
 const FAR: &str = "198.51.100.9";
 const FAR6: &str = "2001:db8:ffff::9";
@@ -256,6 +261,28 @@ fn replacing_the_route_of_a_path_never_leaves_a_gap() {
             );
             assert_eq!(errors, 0, "{family}: of {sent} packets");
             assert!(sent > 1_000, "{family}: only {sent} packets were sent meanwhile");
+        }
+    });
+}
+
+/// The test above can see a gap: taking away and putting back, as scripts do, has one.
+#[test]
+fn a_gap_would_be_seen() {
+    in_namespace(|| async {
+        build();
+        let kernel = Netlink::open().expect("netlink");
+        reconcile(&kernel, &config(), &through(&[(0, 1)])).await.expect("reconciled");
+        let state = kernel.dump().await.expect("a dump");
+        (0..2).for_each(forget);
+        for (family, far) in [(Family::V4, FAR), (Family::V6, FAR6)] {
+            let route = state.routes_in(family, 4_200).next().expect("path default").clone();
+            let sender = Sender::start(far);
+            let started = Instant::now();
+            while sender.errors.load(Ordering::Relaxed) == 0 && started.elapsed() < Duration::from_secs(20) {
+                kernel.run(&Step::DeleteRoute(route.clone())).await.expect("removed");
+                kernel.run(&Step::ReplaceRoute(route.clone())).await.expect("put back");
+            }
+            assert_ne!(sender.stop().1, 0, "{family}");
         }
     });
 }

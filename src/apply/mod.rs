@@ -3,7 +3,5 @@
 
 pub mod desired;
 pub mod exec;
-#[cfg(test)]
-mod model_kernel;
 pub mod plan;
 pub mod switch;

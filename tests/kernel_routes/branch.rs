@@ -2,12 +2,7 @@
 //! RFC 3849. The gateways are permanent neighbours: what is sent leaves, nothing answers.
 
 use std::process::Command;
-use std::time::Duration;
 
-use causeway::config::model::{
-    Control, Failback, FailbackFlows, FailbackWhen, Firewall, Gateway, Ipv4Mode, Ipv6Mode, LinkName, Medium, Name,
-    Otherwise, Path, Site, Telemetry, Uplink, UplinkId,
-};
 use nix::sched::{CloneFlags, unshare};
 
 /// Runs the test in a thread with an empty network of its own. Without the right to make one the test fails: a skipped
@@ -60,46 +55,6 @@ pub(crate) fn forget(i: usize) {
 
 fn gateway(i: usize) -> String {
     format!("192.0.2.{}", 16 * i + 1)
-}
-
-pub(crate) fn config() -> Gateway {
-    let path = |name: &str, otherwise| Path {
-        name: Name::new(name).expect("a name"),
-        matches: Vec::new(),
-        tiers: vec![vec![UplinkId(0)], vec![UplinkId(1)]],
-        failback: Failback {
-            when: FailbackWhen::After(Failback::AFTER),
-            flows: FailbackFlows::Drain { at_most: Some(Duration::from_secs(60)) },
-        },
-        otherwise,
-        min_hold: Path::MIN_HOLD,
-    };
-    Gateway {
-        site: Site { name: "Shop 7".to_owned(), owner: None },
-        uplinks: (0..2).map(uplink).collect(),
-        paths: vec![path("default", Otherwise::Keep), path("guests", Otherwise::Reject)],
-        networks: Vec::new(),
-        firewall: Firewall::default(),
-        control: Control { group: None },
-        telemetry: Telemetry { metrics_on: Vec::new(), metrics_port: Telemetry::METRICS_PORT },
-    }
-}
-
-fn uplink(i: usize) -> Uplink {
-    Uplink {
-        name: Name::new(["fibre", "lte"][i]).expect("a name"),
-        device: LinkName::new(&format!("wan{i}")).expect("a device name"),
-        medium: Medium::Fibre,
-        provider: None,
-        circuit: None,
-        metered: None,
-        weight: 1,
-        ipv4: Ipv4Mode::Dhcp,
-        ipv6: Ipv6Mode::Native,
-        profile: Medium::Fibre.profile(),
-        targets: Vec::new(),
-        enabled: true,
-    }
 }
 
 /// Runs `ip` and expects it to work.

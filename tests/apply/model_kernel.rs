@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Mutex;
 
-use super::exec::{Kernel, KernelError};
-use super::plan::Step;
-use crate::config::model::Family;
-use crate::kernel::state::{Route, State};
+use causeway::apply::exec::{Kernel, KernelError};
+use causeway::apply::plan::Step;
+use causeway::config::model::Family;
+use causeway::kernel::state::{Route, State};
 
-pub(super) struct ModelKernel {
+pub(crate) struct ModelKernel {
     inner: Mutex<Inner>,
 }
 
@@ -24,31 +24,31 @@ struct Inner {
 }
 
 impl ModelKernel {
-    pub(super) fn new(state: State) -> Self {
+    pub(crate) fn new(state: State) -> Self {
         let inner = Inner { state, steps: 0, refusals: Vec::new(), interference: None, dumps: 0 };
         Self { inner: Mutex::new(inner) }
     }
 
     /// The step of that number (from 0, over the kernel's life) fails with this `errno`.
-    pub(super) fn refuse(self, step: usize, errno: i32) -> Self {
+    pub(crate) fn refuse(self, step: usize, errno: i32) -> Self {
         self.locked().refusals.push((step, errno));
         self
     }
 
-    pub(super) fn interfere(self, after: usize, how: Interference) -> Self {
+    pub(crate) fn interfere(self, after: usize, how: Interference) -> Self {
         self.locked().interference = Some((after, how));
         self
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.locked().state.clone()
     }
 
-    pub(super) fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.locked().steps
     }
 
-    pub(super) fn dumps(&self) -> usize {
+    pub(crate) fn dumps(&self) -> usize {
         self.locked().dumps
     }
 
@@ -86,7 +86,7 @@ impl Kernel for ModelKernel {
 }
 
 /// rtnetlink(7): a replacement takes the first of its slot, a new one comes last; rules stand by preference.
-pub(super) fn carry_out(state: &mut State, step: &Step) -> Result<(), i32> {
+pub(crate) fn carry_out(state: &mut State, step: &Step) -> Result<(), i32> {
     const ESRCH: i32 = 3;
     const EEXIST: i32 = 17;
     match step {
