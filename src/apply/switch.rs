@@ -136,7 +136,28 @@ pub async fn switch<K: SwitchKernel>(kernel: &mut K, wanted: &Switch) -> Result<
         return Err(SwitchError::NotSwitched { path, family, found });
     }
 
-    let dead = uplinks_to_clear(wanted);
+    clear(kernel, started, family, path, uplinks_to_clear(wanted)).await
+}
+
+/// Steps 2 to 4 alone: the flows of a path on an uplink that died while no new ones went there, or whose grace after a
+/// failback is over. It is the caller who knows that there is somewhere better to go.
+pub async fn end_flows<K: SwitchKernel>(
+    kernel: &mut K,
+    uplink: UplinkId,
+    family: Family,
+    path: PathId,
+) -> Result<Report, SwitchError<K::Error>> {
+    let started = kernel.now();
+    clear(kernel, started, family, path, vec![uplink]).await
+}
+
+async fn clear<K: SwitchKernel>(
+    kernel: &mut K,
+    started: Instant,
+    family: Family,
+    path: PathId,
+    dead: Vec<UplinkId>,
+) -> Result<Report, SwitchError<K::Error>> {
     let mut report = Report::default();
     let mut lost = Snapshot::default();
     let mut refused = None;

@@ -1,5 +1,5 @@
-//! The numbers in connection and packet marks, in one place. Both marks have the same layout, so that restoring one into
-//! the other is a plain copy.
+//! What connection and packet marks say. Both have the same layout ([`numbers`] has the routing rules' share of it), so
+//! that restoring one into the other is a plain copy.
 //!
 //! ```text
 //! bit 16         a socket of ours that is bound to its uplink (probes): never given a connection mark
@@ -10,30 +10,30 @@
 //! The path stands in the connection mark too: when an uplink dies, exactly the flows of a path that has somewhere better
 //! to go are removed, and the flows of a path that has not are left alone.
 
+use super::numbers;
 use crate::config::model::{PathId, UplinkId};
 
 /// Bits of the uplink. Six would do for 64 uplinks; a whole byte keeps a mark readable (`0x0300`: the third uplink).
-pub const UPLINK_MASK: u32 = 0xff00;
-pub const UPLINK_SHIFT: u32 = 8;
+pub const UPLINK_MASK: u32 = numbers::UPLINK_MARK_MASK;
 /// Bits of the path.
-pub const PATH_MASK: u32 = 0x00ff;
+pub const PATH_MASK: u32 = numbers::PATH_MARK_MASK;
 /// Set with `SO_MARK` on sockets bound to an uplink. Their flows get no uplink mark: they are not to be removed with a dead
 /// uplink's flows (a late reply is life), nor counted as left behind. Outside both masks, so no routing rule sees it.
 pub const BOUND_SOCKET: u32 = 0x0001_0000;
 
 /// Mark of an uplink, in its place. Never 0, which means "no uplink yet".
-pub const fn uplink(id: UplinkId) -> u32 {
-    (id.0 as u32 + 1) << UPLINK_SHIFT
+pub fn uplink(id: UplinkId) -> u32 {
+    numbers::uplink_mark(id)
 }
 
 /// Mark of a path, in its place.
-pub const fn path(id: PathId) -> u32 {
-    id.0 as u32
+pub fn path(id: PathId) -> u32 {
+    numbers::path_mark(id)
 }
 
 /// The uplink a mark names, if it names one.
 pub fn uplink_of(mark: u32) -> Option<UplinkId> {
-    let number = u8::try_from((mark & UPLINK_MASK) >> UPLINK_SHIFT).ok()?;
+    let number = u8::try_from((mark & UPLINK_MASK) >> UPLINK_MASK.trailing_zeros()).ok()?;
     number.checked_sub(1).map(UplinkId)
 }
 
@@ -51,12 +51,12 @@ pub struct Selector {
 
 impl Selector {
     /// All flows of an uplink.
-    pub const fn uplink(id: UplinkId) -> Self {
+    pub fn uplink(id: UplinkId) -> Self {
         Self { value: uplink(id), mask: UPLINK_MASK }
     }
 
     /// The flows of one path on an uplink.
-    pub const fn uplink_on_path(id: UplinkId, path_id: PathId) -> Self {
+    pub fn uplink_on_path(id: UplinkId, path_id: PathId) -> Self {
         Self { value: uplink(id) | path(path_id), mask: UPLINK_MASK | PATH_MASK }
     }
 

@@ -184,6 +184,14 @@ async fn a_second_look_removes_and_counts_what_slipped_through() {
     assert!(!again.is_overtaken_by(&wanted(&[A], &[B], &[])));
 }
 
+#[tokio::test]
+async fn flows_on_a_dead_standby_end_without_a_word_to_the_routes() {
+    let mut kernel = with_flows();
+    let report = end_flows(&mut kernel, B, Family::V4, PathId::DEFAULT).await.expect("nothing refuses");
+    assert_eq!(kernel.calls, ["list 0200/ffff", "delete 0200/ffff", "nudge 1"]);
+    assert_eq!((report.flows_reset, report.rescan.map(|again| again.dead)), (1, Some(vec![B])));
+}
+
 #[test]
 fn the_kernel_may_order_next_hops_as_it_likes() {
     let selection =
