@@ -162,7 +162,7 @@ fn events_follow_until_the_reader_has_gone() {
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut line = String::new();
     lines.read_line(&mut line).expect("a line");
-    assert!(line.ends_with("uplink.state       wan1 (ipv4) up → down: 3 of 3 targets silent 0.38 s\n"), "{line}");
+    assert!(line.ends_with("uplink.state        wan1 (ipv4) up → down: 3 of 3 targets silent 0.38 s\n"), "{line}");
     daemon.live.send(event(2, "second")).expect("it follows");
     line.clear();
     lines.read_line(&mut line).expect("a line");

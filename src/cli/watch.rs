@@ -247,7 +247,7 @@ mod tests {
         assert!(screen.key(KeyCode::Char('?').into()));
         assert!(drawn(&screen).contains("this help"));
         assert!(screen.key(KeyCode::Char('w').into()));
-        assert!(drawn(&screen).contains("because the line before it went down"));
+        assert!(drawn(&screen).contains("path default (ipv4) on lte0"));
         assert!(!screen.key(KeyCode::Char('q').into()));
     }
 

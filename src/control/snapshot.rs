@@ -25,3 +25,34 @@ pub struct Process {
     /// All fences that the process puts around itself are in force.
     pub sandboxed: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::frame::{Frame, REPLY_BYTES, encode};
+    use crate::control::protocol::Reply;
+
+    /// The canned branch, made as large as this, with every counter large.
+    fn bytes(uplinks: usize, targets: usize) -> usize {
+        let text = include_str!("../../tests/canned/backup.json");
+        let mut status: Status = serde_json::from_str(text).expect("it fits the types");
+        let mut uplink = status.uplinks[0].clone();
+        let mut target = uplink.families[0].targets[0].clone();
+        target.label = format!("https://status.a-provider-with-a-long-name.example/{}", "x".repeat(20));
+        uplink.families[0].targets = vec![target; targets];
+        status.uplinks = vec![uplink; uplinks];
+        let mut counts = Counts::sized(vec![targets; uplinks]);
+        for target in counts.uplinks.iter_mut().flat_map(|uplink| &mut uplink.targets) {
+            target.outcomes = [1 << 32; 8];
+        }
+        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process: Process::default() }));
+        encode(&Frame { id: 1, body }, REPLY_BYTES).expect("it stays under the cap").len()
+    }
+
+    #[test]
+    fn two_uplinks_are_small_and_the_largest_config_fits() {
+        assert!(bytes(2, 3) < 6 << 10, "{}", bytes(2, 3));
+        assert!(bytes(8, 16) < 64 << 10, "{}", bytes(8, 16));
+        assert!(bytes(64, 16) < REPLY_BYTES / 2, "{}", bytes(64, 16));
+    }
+}

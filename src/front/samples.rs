@@ -85,7 +85,7 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::UplinkProbeBytes => uplinks(page, |_, uplink, counts| one(uplink, Value::Count(counts.probe_bytes))),
         Metric::UplinkJitter => uplinks(page, |_, uplink, _| {
             let jitter = uplink.line().and_then(|line| line.jitter_ms);
-            maybe(uplink, jitter.map(|ms| Value::Number(f64::from(ms) / 1_000.0)))
+            maybe(uplink, jitter.map(|ms| Value::Number((f64::from(ms) * 1_000.0).round() / 1e6)))
         }),
         Metric::TargetInfo => targets(page, |target, _| {
             vec![target.sample([target.status.kind.as_str(), &target.status.address], Value::Info)]

@@ -59,9 +59,9 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// Bound and count of each bucket, not cumulative, `+Inf` (as `f64::MAX`) last.
+    /// Bound and count of each bucket, not cumulative, `+Inf` (as `f64::INFINITY`) last.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
-        self.scale.bounds().iter().copied().chain([f64::MAX]).zip(self.counts.iter().copied()).collect()
+        self.scale.bounds().iter().copied().chain([f64::INFINITY]).zip(self.counts.iter().copied()).collect()
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
         let buckets = histogram.buckets();
         assert_eq!(buckets[0], (0.005, 1));
         assert_eq!(buckets[1], (0.01, 1));
-        assert_eq!(buckets[10], (f64::MAX, 1));
+        assert_eq!(buckets[10], (f64::INFINITY, 1));
         assert_eq!(histogram.count(), 3);
         assert!((histogram.sum() - 9.011).abs() < 1e-9);
     }

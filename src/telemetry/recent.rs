@@ -5,10 +5,8 @@ use std::collections::VecDeque;
 use super::events::{EventLine, Line};
 use crate::time::Instant;
 
-/// About a day of a branch with a bad line; 200 bytes each.
+/// About a day of a branch with a bad line. At 200 to 600 bytes each they also fit one reply.
 const KEPT: usize = 1_000;
-/// One reply holds at most this many, the newest; well below its cap even with long names.
-const TOLD: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Recent {
@@ -40,7 +38,7 @@ impl Recent {
     pub fn since(&self, since_ms: Option<u64>, now: Instant) -> Vec<EventLine> {
         let from = since_ms.map_or(0, |since| now.millis().saturating_sub(since));
         let first = self.lines.partition_point(|line| line.boot_ms < from);
-        self.lines.iter().skip(first.max(self.lines.len().saturating_sub(TOLD))).cloned().collect()
+        self.lines.iter().skip(first).cloned().collect()
     }
 }
 

@@ -1,5 +1,5 @@
 //! A daemon that answers from a canned status, over the real server end of the control socket.
-#![expect(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -140,9 +140,9 @@ fn local(line: &FamilyStatus) -> String {
         .as_deref()
         .map_or_else(|| "gateway".to_owned(), |address| format!("gateway {}", printable(address)));
     match evidence.cause {
-        Some(Cause::Cable) => "No signal on the cable: is it plugged in, has the modem power?".to_owned(),
-        Some(Cause::Address) => "Cable in, but no address: the provider gave none.".to_owned(),
-        Some(Cause::Gateway) => "Cable in, address kept, but there is no gateway.".to_owned(),
+        Some(Cause::Cable) => "Is it plugged in at both ends, has the modem power?".to_owned(),
+        Some(Cause::Address) => "The provider gave none, or its modem is still starting.".to_owned(),
+        Some(Cause::Gateway) => "There is an address, but nowhere to send to.".to_owned(),
         Some(Cause::Modem) => {
             format!("Cable in, address kept, but {gateway} is silent  →  the modem or the line to it.")
         }
