@@ -1,0 +1,73 @@
+# What a developer types. `make test` is all that CI runs; nothing here needs more than Debian and a Rust toolchain.
+SHELL := /bin/bash -euo pipefail
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo check test lints units scenarios sim fuzz bench supply audit clean
+
+# Overridden on the command line: make sim HOURS=1000000, make fuzz FOR=300
+HOURS ?= 10000
+FOR ?= 60
+# The Debian packages used, each with the command by which it is found.
+NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates
+
+target := $(or $(CARGO_TARGET_DIR),target)
+release := $(target)/release/causeway
+# Network namespaces need root, or a user namespace in which we are root.
+inside := tools/inside
+nextest := $(shell command -v cargo-nextest)
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+
+deps: ## install the Debian packages that are missing, and say so
+	@tools/deps $(NEEDS)
+
+build: deps ## the release binary
+	cargo build --release --locked
+
+demo: build ## a branch with two providers in namespaces, an outage, the failover with its figures
+	$(release) lab demo
+
+check: ## quick: does it compile, without running anything
+	cargo check --locked --all-targets
+
+test: deps lints units scenarios ## everything CI runs
+	@$(MAKE) --no-print-directory sim
+	@echo 'all of make test passed'
+
+lints: ## formatting and lints, of the lab's build and the image's
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
+
+units: ## all tests but scenarios and the simulator
+ifneq ($(nextest),)
+	$(inside) cargo nextest run --locked
+else
+	$(inside) cargo test --locked --lib --bins
+	$(inside) cargo test --locked --tests -- --test-threads=1
+endif
+	cargo test --locked --doc
+
+scenarios: build ## outages in network namespaces, the real daemon, checked against tests/scenarios/
+	$(release) lab run tests/scenarios/*.toml
+
+sim: build ## simulated outages: make sim HOURS=10000
+	$(release) lab sim --hours $(HOURS)
+
+fuzz: ## each parser of foreign bytes: make fuzz FOR=60 (seconds each; needs nightly and cargo-fuzz)
+	tools/fuzz $(FOR)
+
+bench: build ## the figures the design promises, measured
+	cargo bench --locked
+	$(release) lab bench
+
+supply: ## licences, sources, duplicates and banned crates, as deny.toml says
+	cargo test --locked --test supply
+
+audit: ## known weaknesses of our crates: make audit DB=a checkout of the advisory database
+	@test -n '$(DB)' || { echo 'say where the advisory database is: make audit DB=path'; exit 64; }
+	@echo "database of $$(git -C '$(DB)' log -1 --format=%cs)"
+	cargo audit --no-fetch --deny warnings --db '$(DB)'
+
+clean: ## remove what was built
+	cargo clean
