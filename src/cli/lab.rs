@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::lab::gateway::Mind;
 use crate::lab::scenario::run::run_files;
-use crate::lab::{self, LabError};
+use crate::lab::{self, LabError, bench};
 
 #[derive(Debug, Args)]
 pub struct LabArgs {
@@ -29,6 +29,12 @@ enum LabCommand {
         scenarios: Vec<PathBuf>,
         #[command(flatten)]
         mind: MindArg,
+    },
+    /// Measure what Causeway must reach, and say what was met
+    Bench {
+        /// Runs of each fault
+        #[arg(long, default_value_t = bench::LEAST_RUNS, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: u32,
     },
     /// A shell, or COMMAND, on a host of the lab that runs: lan1, lan2, gateway, isp-a, isp-b, internet, far, office
     Shell { host: String, command: Vec<String> },
@@ -52,6 +58,7 @@ pub fn run(args: LabArgs) -> u8 {
     let result = match args.command {
         LabCommand::Up { uplinks } => inside(|| lab::up(usize::from(uplinks), &mut io::stdout().lock())),
         LabCommand::Run { scenarios, mind } => inside(|| run_files(&scenarios, mind.into(), &mut io::stdout().lock())),
+        LabCommand::Bench { runs } => inside(|| bench::run(runs, &mut io::stdout().lock())),
         LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
     };
     result.unwrap_or_else(|error| tell(&error))

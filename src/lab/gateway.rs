@@ -188,6 +188,14 @@ impl Gateway {
         families.iter().find_map(|family| family["evidence"]["cause"].as_str()).map(str::to_owned)
     }
 
+    /// The highest loss that the daemon claims of any uplink and family, 0 to 1.
+    pub fn worst_loss(&self) -> Option<f64> {
+        let status = self.status()?;
+        let families = status["uplinks"].as_array()?.iter().filter_map(|uplink| uplink["families"].as_array());
+        let losses = families.flatten().filter_map(|family| family["loss"].as_f64());
+        losses.max_by(f64::total_cmp)
+    }
+
     /// The daemon's events, oldest first.
     pub fn events(&self) -> Vec<Value> {
         let Some(program) = self.program.to_str() else { return Vec::new() };

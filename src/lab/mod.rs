@@ -3,6 +3,7 @@
 //! Not part of the firmware (feature `lab`). Start reading at [`topology`]; [`line`] is the link emulator.
 
 pub mod addresses;
+pub mod bench;
 pub mod clients;
 pub mod clock;
 pub mod dns;

@@ -37,14 +37,14 @@ pub enum Client {
 }
 
 impl Client {
-    fn works(&self) -> bool {
+    pub fn works(&self) -> bool {
         match self {
             Self::Udp(flow) => flow.alive(),
             Self::Tcp(session) => session.works(),
         }
     }
 
-    fn facts(&self) -> Facts {
+    pub fn facts(&self) -> Facts {
         match self {
             Self::Udp(flow) => Facts::Udp(flow.record()),
             Self::Tcp(session) => Facts::Tcp(session.record()),
@@ -57,8 +57,14 @@ pub fn run_files(files: &[std::path::PathBuf], mind: Mind, out: &mut dyn Write) 
     let mut all_kept = true;
     for file in files {
         let scenario = Scenario::read(file)?;
-        let findings = run(&scenario, mind, &state_folder()?)?;
-        all_kept &= print::scenario(&scenario.title, &findings, out)?;
+        match run(&scenario, mind, &state_folder()?) {
+            Ok(findings) => all_kept &= print::scenario(&scenario.title, &findings, out)?,
+            // One that could not even be played has failed; the others still say what they have to say.
+            Err(error) => {
+                all_kept = false;
+                print::write(out, &format!("FAIL {}\n     {error}\n", scenario.title))?;
+            }
+        }
     }
     Ok(all_kept)
 }
@@ -97,7 +103,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Sessions connect and flows come back within a round trip; a lost SYN takes a second.
 const TRAFFIC_WITHIN: Duration = Duration::from_secs(10);
 /// What was sent this shortly before the end of a step may still be under way.
-const UNDER_WAY: Duration = Duration::from_millis(500);
+pub const UNDER_WAY: Duration = Duration::from_millis(500);
 
 pub fn start_traffic(branch: &Branch, traffic: &[Traffic]) -> Result<Vec<Running>, LabError> {
     let mut running = Vec::with_capacity(traffic.len());
