@@ -11,9 +11,12 @@ use crate::health::State;
 
 /// Shown by `--help`.
 pub(super) const HELP: &str = "\
-Exit codes: 0 done · 1 refused or failed · 64 wrong usage · 65 bad data · 69 the daemon is not running
-            75 not now, try again · 77 not permitted
-            status --check: 0 ok · 1 warning · 2 critical · 3 unknown";
+Exit codes:
+  0   done                        65  bad data
+  1   refused or failed           69  the daemon is not running
+  64  wrong usage                 75  not now: try again
+                                  77  not permitted
+  status --check: 0 ok, 1 warning, 2 critical, 3 unknown";
 
 /// As in `sysexits.h`, so that a shell script can tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
