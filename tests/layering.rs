@@ -74,7 +74,8 @@ fn logic_does_not_know_who_uses_it() {
             for user in ["crate::daemon", "crate::cli", "crate::lab", "crate::office", "crate::front"] {
                 let own = source.file.starts_with(&format!("src/{}", &user["crate::".len()..]));
                 if is_within(&path, user) && !own && !KNOWN.contains(&(source.file.as_str(), path.as_str())) {
-                    faults.push(format!("{}:{line}: {path}: it would need the whole program to be tested", source.file));
+                    faults
+                        .push(format!("{}:{line}: {path}: it would need the whole program to be tested", source.file));
                 }
             }
         }
@@ -100,7 +101,9 @@ fn edges_do_not_know_each_other() {
 #[test]
 fn the_lab_is_used_by_the_command_line_only() {
     let mut faults = Vec::new();
-    for source in sources().filter(|source| !source.file.starts_with("src/lab/") && !source.file.starts_with("src/cli/")) {
+    for source in
+        sources().filter(|source| !source.file.starts_with("src/lab/") && !source.file.starts_with("src/cli/"))
+    {
         for (line, path) in source.paths().filter(|(_, path)| is_within(path, "crate::lab")) {
             faults.push(format!("{}:{line}: {path}: the lab is not in the gateway's program", source.file));
         }
@@ -116,7 +119,10 @@ fn processes_are_started_in_one_reviewed_file() {
         for (line, path) in source.paths() {
             let starts = ["std::process::Command", "tokio::process", "nix::unistd::fork", "nix::unistd::execve"];
             if starts.iter().any(|start| is_within(&path, start)) {
-                faults.push(format!("{}:{line}: {path}: only kernel/nft.rs starts a process, without a shell", source.file));
+                faults.push(format!(
+                    "{}:{line}: {path}: only kernel/nft.rs starts a process, without a shell",
+                    source.file
+                ));
             }
         }
     }
@@ -156,13 +162,9 @@ fn this_test_finds_what_it_looks_for() {
          #[cfg(test)]\nmod tests { use tokio::test; }\n",
     );
     let found: Vec<(usize, String)> = source.paths().collect();
-    for (line, path) in [
-        (2, "std::fs"),
-        (2, "std::net::IpAddr"),
-        (2, "std::net::UdpSocket"),
-        (4, "tokio::spawn"),
-        (4, "crate::x::y"),
-    ] {
+    for (line, path) in
+        [(2, "std::fs"), (2, "std::net::IpAddr"), (2, "std::net::UdpSocket"), (4, "tokio::spawn"), (4, "crate::x::y")]
+    {
         assert!(found.contains(&(line, path.to_owned())), "{path} in {found:?}");
     }
     assert!(!found.iter().any(|(line, path)| path.contains("tokio") && *line != 4), "{found:?}");
@@ -187,9 +189,7 @@ fn is_edge(file: &str) -> bool {
 /// The path of the module that is the edge to which this file belongs.
 fn edge_of(file: &str) -> Option<String> {
     let parts: Vec<&str> = file.strip_prefix("src/")?.split('/').collect();
-    let at = parts.iter().position(|part| {
-        EDGES.contains(&part.strip_suffix(".rs").unwrap_or(part))
-    })?;
+    let at = parts.iter().position(|part| EDGES.contains(&part.strip_suffix(".rs").unwrap_or(part)))?;
     let module: Vec<&str> = parts[..=at].iter().map(|part| part.strip_suffix(".rs").unwrap_or(part)).collect();
     Some(format!("crate::{}", module.join("::")))
 }

@@ -90,7 +90,10 @@ fn versions_side_by_side_have_a_note_and_no_note_is_left_over() {
     }
     for (name, versions) in &versions {
         let noted = versions.iter().filter(|version| notes.remove(&format!("{name}@{version}"))).count();
-        assert!(noted + 1 >= versions.len(), "{name} is there as {versions:?}: agree on one, or note all but one in deny.toml");
+        assert!(
+            noted + 1 >= versions.len(),
+            "{name} is there as {versions:?}: agree on one, or note all but one in deny.toml"
+        );
         assert!(noted < versions.len(), "all versions of {name} are noted in deny.toml: take one note out");
     }
     assert!(notes.is_empty(), "deny.toml notes what is not there: {notes:?}");

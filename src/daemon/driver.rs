@@ -388,7 +388,10 @@ impl Driver {
                 self.core.handle(Event::SwitchFailed { path, family, serial }, now);
                 self.look_at.push(now);
             }
-            Done::Ended { uplinks, flows, nudged, stragglers } => {
+            Done::Ended { uplinks, flows, nudged, rescan, stragglers } => {
+                if let Some(rescan) = rescan {
+                    self.rescans.extend(Rescan::AFTER.map(|after| (now + after, rescan.clone())));
+                }
                 let flows = if stragglers {
                     Flows { stragglers: flows, ..Flows::default() }
                 } else {

@@ -55,6 +55,7 @@ pub(super) enum Done {
         uplinks: Vec<UplinkId>,
         flows: u64,
         nudged: u64,
+        rescan: Option<Rescan>,
         stragglers: bool,
     },
     FlowsFailed {
@@ -126,28 +127,21 @@ impl Hands {
                     Err(error) => Done::SwitchFailed { switch: wanted, error: chain(&error) },
                 }
             }
-            Job::EndFlows { uplink, family, path } => {
-                let selector = Selector::uplink_on_path(uplink, path);
-                match self.end(selector, family).await {
-                    Ok((flows, nudged)) => Done::Ended { uplinks: vec![uplink], flows, nudged, stragglers: false },
-                    Err(error) => Done::FlowsFailed { error: chain(&error) },
-                }
-            }
+            Job::EndFlows { uplink, family, path } => match switch::end_flows(self, uplink, family, path).await {
+                Ok(report) => Done::Ended {
+                    uplinks: vec![uplink],
+                    flows: report.flows_reset,
+                    nudged: report.nudged,
+                    rescan: report.rescan,
+                    stragglers: false,
+                },
+                Err(error) => Done::FlowsFailed { error: chain(&error) },
+            },
             Job::Rescan(again) => match switch::rescan(self, &again).await {
-                Ok(flows) => Done::Ended { uplinks: again.dead, flows, nudged: 0, stragglers: true },
+                Ok(flows) => Done::Ended { uplinks: again.dead, flows, nudged: 0, rescan: None, stragglers: true },
                 Err(error) => Done::FlowsFailed { error: chain(&error) },
             },
         }
-    }
-
-    async fn end(&mut self, selector: Selector, family: Family) -> Result<(u64, u64), HandsError> {
-        let snapshot = self.list_flows(selector, family).await?;
-        if snapshot.seen == 0 {
-            return Ok((0, 0));
-        }
-        self.delete_flows(selector, family).await?;
-        let nudged = self.nudge(&snapshot.flows).await?;
-        Ok((snapshot.seen, nudged))
     }
 
     async fn look(&mut self, look: Look) -> Done {

@@ -100,6 +100,11 @@ pub fn needs(config: &Gateway) -> Vec<Need> {
         Wanted::Exactly("0"),
         "TCP without state is reset after a switch, not adopted",
     );
+    need(
+        "net/netfilter/nf_conntrack_tcp_be_liberal".into(),
+        Wanted::Exactly("1"),
+        "a segment outside the window of a healthy flow is no reason to reset it",
+    );
     needs
 }
 

@@ -141,13 +141,7 @@ fn play_all(text: &str, runs: u32) -> Result<Vec<Trial>, LabError> {
     (0..runs).map(|number| Trial::play(text, number)).collect()
 }
 
-pub fn silent(
-    text: &str,
-    profile: &str,
-    bar: f64,
-    elsewhere: &'static str,
-    runs: u32,
-) -> Result<Vec<Row>, LabError> {
+pub fn silent(text: &str, profile: &str, bar: f64, elsewhere: &'static str, runs: u32) -> Result<Vec<Row>, LabError> {
     let trials = play_all(&format!("{text}{PEOPLE}"), runs)?;
     let steady = Row::new(
         &format!("silent outage, {profile}: steady again"),
