@@ -272,6 +272,13 @@ impl Uplink {
         }
     }
 
+    /// The provider's resolvers, where the config names them.
+    pub fn resolvers(&self) -> Vec<IpAddr> {
+        let v4 = if let Ipv4Mode::Static { dns, .. } = &self.ipv4 { dns.as_slice() } else { &[] };
+        let v6 = if let Ipv6Mode::Static { dns, .. } = &self.ipv6 { dns.as_slice() } else { &[] };
+        v4.iter().chain(v6).copied().collect()
+    }
+
     /// The gateway the config names, if it does not leave it to DHCP or router advertisements.
     pub fn static_gateway(&self, family: Family) -> Option<IpAddr> {
         match (family, &self.ipv4, &self.ipv6) {

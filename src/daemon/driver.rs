@@ -168,6 +168,9 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         looks,
         orders,
     };
+    for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {
+        driver.prober.set_resolvers(id, uplink.resolvers());
+    }
     driver.observed(&state, clock::now());
     let mut terminate = signal(SignalKind::terminate()).map_err(|source| RunError::Runtime { source })?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| RunError::Runtime { source })?;

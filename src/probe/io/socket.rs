@@ -10,6 +10,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::config::model::{Family, LinkName};
+use crate::kernel::marks;
 
 /// Why there is no socket for an uplink.
 #[derive(Debug, thiserror::Error)]
@@ -145,5 +146,8 @@ fn bind(socket: &Socket, device: &LinkName) -> Result<(), OpenError> {
         } else {
             OpenError::System { operation: "bind a socket", device: device.clone(), source }
         }
-    })
+    })?;
+    // Not permitted: the flow gets its uplink's mark as any other, and a late reply may be lost with them. No more.
+    socket.set_mark(marks::BOUND_SOCKET).ok();
+    Ok(())
 }
