@@ -170,7 +170,7 @@ proptest! {
         let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
         let mut changed = text.clone();
         for [from, to] in swaps {
-            changed = changed.replacen(from.get(&parts), to.get(&parts), 1);
+            changed = changed.replacen(parts[from.index(parts.len())], parts[to.index(parts.len())], 1);
         }
         faults_have_places(&changed);
     }
@@ -243,7 +243,9 @@ fn keys(schema: &Json) -> BTreeSet<String> {
                 found.insert(join(key, "NAME"));
                 collect(&schema["additionalProperties"], &join(key, "NAME"), found);
             }
-            collect(&schema["items"], key, found);
+            if schema["items"].is_object() {
+                collect(&schema["items"], key, found);
+            }
         }
     }
     let mut found = BTreeSet::new();

@@ -197,17 +197,21 @@ impl<'t> Collector<'t> {
 
 /// What a person wrote, fit to be shown: in quotes, escaped (a terminal obeys control characters), not too long.
 pub(super) fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
+    format!("\"{}\"", escaped(text, |c| matches!(c, '"' | '\\')))
 }
 
 /// As [`quoted`], without the quotes.
 pub(super) fn shown(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+fn escaped(text: &str, also: impl Fn(char) -> bool) -> String {
     const MOST: usize = 80;
     let escape = |c: char| {
-        // Only what could disturb a terminal or the quotes; letters of any language stay readable.
-        let hidden = c.is_control()
-            || matches!(c, '"' | '\\' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-            || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}');
+        // Only what could disturb a terminal or turn the text around; letters of any language stay readable.
+        let hidden =
+            matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let hidden = hidden || c.is_control() || also(c);
         if hidden { c.escape_debug().collect::<String>() } else { c.to_string() }
     };
     let mut out: String = text.chars().take(MOST).map(escape).collect();

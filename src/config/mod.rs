@@ -46,11 +46,13 @@ fn read(text: &str, faults: &mut Collector<'_>) -> Option<model::Gateway> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken file means is a guess, so nothing else is said about it.
-        for error in errors {
+        for (index, error) in errors.into_iter().enumerate() {
             let place = Place(error.span().map_or(0, |span| span.start));
-            let fault = Fault::new(Kind::Syntax, "this is not TOML")
-                .because(fault::shown(error.message()))
-                .hint("see https://toml.io; often a quote, a bracket or a comma is missing just before");
+            let fault =
+                Fault::new(Kind::Syntax, "this is not TOML").because(fault::shown(error.message())).hint(match index {
+                    0 => "see https://toml.io; often a quote, a bracket or a comma is missing just before",
+                    _ => "perhaps only because of the fault before; mend that first",
+                });
             faults.add(place, fault);
         }
         return None;

@@ -13,6 +13,7 @@ use crate::config::model::{
 };
 use crate::config::raw::firewall::{Firewall as RawFirewall, Forward as RawForward, Rule as RawRule};
 use crate::config::raw::read::At;
+use crate::config::raw::values::List;
 use crate::config::words;
 
 const SSH: Service = Service::Tcp(PortRange { first: 22, last: 22 });
@@ -64,7 +65,7 @@ fn rules(raw: &[At<RawRule>], networks: &[Network], scope: &Scope, faults: &mut 
     rules.into_iter().map(|(rule, _)| rule).collect()
 }
 
-fn zones(list: Option<&At<Vec<At<Name>>>>, scope: &Scope, faults: &mut Collector<'_>) -> Vec<Zone> {
+fn zones(list: Option<&At<List<Name>>>, scope: &Scope, faults: &mut Collector<'_>) -> Vec<Zone> {
     let Some(list) = list else { return Vec::new() };
     not_empty(list, list.value.is_empty(), faults);
     let mut zones = Vec::new();

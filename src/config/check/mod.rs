@@ -18,7 +18,7 @@ use super::fault::{Collector, Fault, Kind, Place, listed, nearest};
 use super::model::{Control, Gateway, LinkName, Name, Network, Service, Site, Telemetry, UplinkId, limits};
 use super::raw;
 use super::raw::read::At;
-use super::raw::values::{Entry, Named};
+use super::raw::values::{Entry, List, Named};
 use super::words;
 
 /// `None` only if something was wrong.
@@ -27,7 +27,7 @@ pub(super) fn gateway(raw: &raw::Gateway, faults: &mut Collector<'_>) -> Option<
     let raw_networks =
         raw.networks.as_ref().map_or(&[][..], |at| bounded(&at.value, limits::NETWORKS, "networks", faults));
     if let Some(uplinks) = &raw.uplinks {
-        not_empty(uplinks, uplinks.value.0.is_empty(), faults);
+        not_empty(uplinks, uplinks.value.whole && uplinks.value.entries.is_empty(), faults);
     }
     let scope = Scope {
         uplinks: raw_uplinks.iter().map(|entry| entry.name.value.clone()).collect(),
@@ -169,7 +169,7 @@ fn duration(
 
 fn out_of_range<T>(at: &At<T>, found: &str, least: impl Display, most: impl Display, faults: &mut Collector<'_>) {
     let fault = Fault::new(Kind::Range, format!("`{}` is out of range", at.key))
-        .because(format!("{found} is not from {least} to {most}"))
+        .because(format!("it is {found}"))
         .hint(format!("choose a value from {least} to {most}"));
     faults.add(at.place, fault);
 }
@@ -191,28 +191,28 @@ fn too_many(key: &str, found: usize, most: usize) -> Fault {
 
 /// The first `most` entries.
 fn bounded<'r, T>(named: &'r Named<T>, most: usize, key: &str, faults: &mut Collector<'_>) -> &'r [Entry<T>] {
-    match named.0.get(most) {
-        None => &named.0,
+    match named.entries.get(most) {
+        None => &named.entries,
         Some(first) => {
-            faults.add(first.name.place, too_many(key, named.0.len(), most));
-            &named.0[..most]
+            faults.add(first.name.place, too_many(key, named.entries.len(), most));
+            &named.entries[..most]
         }
     }
 }
 
 /// The first `most` entries of a list.
-fn at_most<'r, T>(list: &'r At<Vec<At<T>>>, most: usize, faults: &mut Collector<'_>) -> &'r [At<T>] {
-    match list.value.get(most) {
-        None => &list.value,
+fn at_most<'r, T>(list: &'r At<List<T>>, most: usize, faults: &mut Collector<'_>) -> &'r [At<T>] {
+    match list.value.entries.get(most) {
+        None => &list.value.entries,
         Some(first) => {
-            faults.add(first.place, too_many(&list.key, list.value.len(), most));
-            &list.value[..most]
+            faults.add(first.place, too_many(&list.key, list.value.entries.len(), most));
+            &list.value.entries[..most]
         }
     }
 }
 
 /// Each entry once, and not more than `most`.
-fn once<'r, T: Ord + Display>(list: &'r At<Vec<At<T>>>, most: usize, faults: &mut Collector<'_>) -> Vec<&'r At<T>> {
+fn once<'r, T: Ord + Display>(list: &'r At<List<T>>, most: usize, faults: &mut Collector<'_>) -> Vec<&'r At<T>> {
     let mut seen: BTreeMap<&T, Place> = BTreeMap::new();
     let mut entries = Vec::new();
     for at in at_most(list, most, faults) {
@@ -235,6 +235,7 @@ fn unknown(what: &str, at: &At<Name>, known: &[Name], words: &[&str]) -> Fault {
     let known: Vec<&str> = known.iter().map(Name::as_str).chain(words.iter().copied()).collect();
     let cause = match known.as_slice() {
         [] => format!("there is no {what} in this file"),
+        [one] => format!("there is only `{one}`"),
         known => format!("known are {}", listed(known.iter().map(|name| format!("`{name}`")), "and")),
     };
     let hint = match nearest(at.value.as_str(), known) {
@@ -263,7 +264,7 @@ fn unusable(address: std::net::IpAddr) -> Option<&'static str> {
 }
 
 /// Prefixes to compare with: written without host bits, so that nobody reads a host where a network is meant.
-fn nets(list: Option<&At<Vec<At<ipnet::IpNet>>>>, faults: &mut Collector<'_>) -> Vec<ipnet::IpNet> {
+fn nets(list: Option<&At<List<ipnet::IpNet>>>, faults: &mut Collector<'_>) -> Vec<ipnet::IpNet> {
     let Some(list) = list else { return Vec::new() };
     not_empty(list, list.value.is_empty(), faults);
     let entries = once(list, limits::LIST, faults);
@@ -284,7 +285,7 @@ fn nets(list: Option<&At<Vec<At<ipnet::IpNet>>>>, faults: &mut Collector<'_>) ->
 }
 
 /// A written list of services; nothing written is any.
-fn services(list: Option<&At<Vec<At<Service>>>>, faults: &mut Collector<'_>) -> Vec<Service> {
+fn services(list: Option<&At<List<Service>>>, faults: &mut Collector<'_>) -> Vec<Service> {
     let Some(list) = list else { return Vec::new() };
     not_empty(list, list.value.is_empty(), faults);
     let mut services = Vec::new();

@@ -11,14 +11,14 @@ use crate::config::model::{
 use crate::config::raw::paths::{Failback as RawFailback, Flows, Match as RawMatch, Path as RawPath, Tier};
 use crate::config::raw::read::At;
 use crate::config::raw::uplinks::Uplink as RawUplink;
-use crate::config::raw::values::{Entry, OneOrMore};
+use crate::config::raw::values::{Entry, List, OneOrMore};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// `default` first, then in the order of the file.
 pub(super) fn paths(
-    raw: Option<&At<Vec<At<RawPath>>>>,
+    raw: Option<&At<List<RawPath>>>,
     raw_uplinks: &[Entry<RawUplink>],
     uplinks: &[Uplink],
     scope: &Scope,
@@ -30,7 +30,7 @@ pub(super) fn paths(
     let mut paths = Vec::new();
     let mut default: Option<(Path, Place)> = None;
     let mut seen: BTreeMap<&Name, Place> = BTreeMap::new();
-    let mut named = true;
+    let mut named = raw.value.whole;
     for at in at_most(raw, limits::PATHS, faults) {
         let place = at.value.name.as_ref().map_or(at.place, |name| name.place);
         let path = path(at, uplinks, scope, faults);
@@ -55,7 +55,7 @@ pub(super) fn paths(
     let default = match default {
         Some((path, _)) => path,
         None => {
-            if named && raw.value.len() <= limits::PATHS {
+            if named && raw.value.entries.len() <= limits::PATHS {
                 let fault = Fault::new(Kind::DefaultMissing, "`paths` has no path `default`")
                     .because("what matches no other path would have nowhere to go")
                     .hint("add { name = \"default\", prefer = [...] } as the last one");
@@ -90,7 +90,7 @@ fn by_tier(raw: &[Entry<RawUplink>], faults: &mut Collector<'_>) -> Vec<Vec<Upli
     tiers.into_values().collect()
 }
 
-fn tier_unused(paths: &At<Vec<At<RawPath>>>, uplinks: &[Entry<RawUplink>], faults: &mut Collector<'_>) {
+fn tier_unused(paths: &At<List<RawPath>>, uplinks: &[Entry<RawUplink>], faults: &mut Collector<'_>) {
     let line = faults.line(paths.place);
     for at in uplinks.iter().filter_map(|entry| entry.value.as_ref()?.tier.as_ref()) {
         let fault = Fault::new(Kind::TierUnused, format!("`{}` has no effect", at.key))
@@ -106,7 +106,7 @@ fn path(at: &At<RawPath>, uplinks: &[Uplink], scope: &Scope, faults: &mut Collec
     let tiers = raw.prefer.as_ref().map(|prefer| prefer_tiers(prefer, scope, faults)).unwrap_or_default();
     let mut matches = Vec::new();
     if let Some(OneOrMore(list)) = raw.r#match.as_ref().map(|at| &at.value) {
-        matches = list.iter().take(limits::LIST).map(|it| condition(it, scope, faults)).collect();
+        matches = list.entries.iter().take(limits::LIST).map(|it| condition(it, scope, faults)).collect();
     }
     match (&raw.r#match, &raw.name) {
         (Some(written), _) if is_default => {
@@ -147,14 +147,14 @@ fn path(at: &At<RawPath>, uplinks: &[Uplink], scope: &Scope, faults: &mut Collec
     }
 }
 
-fn prefer_tiers(prefer: &At<Vec<At<Tier>>>, scope: &Scope, faults: &mut Collector<'_>) -> Vec<Vec<UplinkId>> {
+fn prefer_tiers(prefer: &At<List<Tier>>, scope: &Scope, faults: &mut Collector<'_>) -> Vec<Vec<UplinkId>> {
     not_empty(prefer, prefer.value.is_empty(), faults);
     let mut seen: BTreeMap<&Name, Place> = BTreeMap::new();
     let mut tiers = Vec::new();
     for tier in at_most(prefer, limits::UPLINKS, faults) {
         not_empty(tier, tier.value.0.is_empty(), faults);
         let mut ids = Vec::new();
-        for name in tier.value.0.iter().take(limits::LIST) {
+        for name in tier.value.0.entries.iter().take(limits::LIST) {
             if let Some(first) = seen.insert(&name.value, name.place) {
                 faults.add(name.place, twice(&name.value, &prefer.key, faults.line(first)));
                 continue;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{at_most, integer, too_many, twice, unusable};
+use super::{at_most, integer, twice, unusable};
 use crate::config::fault::{Collector, Fault, Kind, Place};
 use crate::config::model::{
     Check, DnsAnswer, Family, Host, Ipv4Mode, Ipv6Mode, Network, Target, Uplink, limits, well_known_targets,
@@ -15,9 +15,15 @@ use crate::config::raw::probes::{Probes, Target as RawTarget};
 use crate::config::raw::read::At;
 use crate::config::raw::text::Expect;
 use crate::config::raw::uplinks::Uplink as RawUplink;
-use crate::config::raw::values::Entry;
+use crate::config::raw::values::{Entry, List};
 
-type List = Vec<At<Check>>;
+/// What one list of targets asks.
+#[derive(Default)]
+struct Checks {
+    entries: Vec<At<Check>>,
+    /// None was left out because it is wrong.
+    whole: bool,
+}
 
 pub(super) fn complete(
     mut uplinks: Vec<Uplink>,
@@ -37,10 +43,15 @@ pub(super) fn complete(
             if !uplink.has(family) {
                 continue;
             }
-            let chosen = [&named, &site].into_iter().map(|list| of(list, family)).find(|list| !list.is_empty());
+            let chosen = [&named, &site]
+                .into_iter()
+                .map(|list| (of(list, family), list.whole))
+                .find(|(list, _)| !list.is_empty());
             let checks: Vec<Check> = match chosen {
-                Some(list) => {
-                    apart(&list, family, &mut alike, faults);
+                Some((list, whole)) => {
+                    if whole {
+                        apart(&list, family, &mut alike, faults);
+                    }
                     list.into_iter().map(|at| at.value.clone()).collect()
                 }
                 None => well_known_targets().remove(&family).unwrap_or_default(),
@@ -49,8 +60,11 @@ pub(super) fn complete(
             uplink.targets.extend(checks.into_iter().map(|check| Target { family, check }));
         }
         if uplink.targets.len() > limits::TARGETS {
-            let key = format!("uplinks.{}", uplink.name);
-            faults.add(entry.name.place, too_many(&format!("{key}.targets"), uplink.targets.len(), limits::TARGETS));
+            let count = |family| uplink.targets.iter().filter(|target| target.family == family).count();
+            let fault = Fault::new(Kind::TooMany, format!("uplink `{}` has too many targets", uplink.name))
+                .because(format!("{} for ipv4 and {} for ipv6", count(Family::V4), count(Family::V6)))
+                .hint(format!("leave {} at most; a family without targets gets well-known ones", limits::TARGETS));
+            faults.add(entry.name.place, fault);
         }
     }
     uplinks
@@ -106,9 +120,9 @@ impl Own {
     }
 }
 
-fn read(list: &At<Vec<At<RawTarget>>>, own: &Own, faults: &mut Collector<'_>) -> List {
+fn read(list: &At<List<RawTarget>>, own: &Own, faults: &mut Collector<'_>) -> Checks {
     super::not_empty(list, list.value.is_empty(), faults);
-    let mut checks: List = Vec::new();
+    let mut checks: Vec<At<Check>> = Vec::new();
     for raw in at_most(list, limits::TARGETS, faults) {
         let Some(check) = check(raw, faults) else { continue };
         let here = raw.map(|_| ());
@@ -121,7 +135,8 @@ fn read(list: &At<Vec<At<RawTarget>>>, own: &Own, faults: &mut Collector<'_>) ->
         }
         checks.push(here.map(|()| check));
     }
-    checks
+    let whole = list.value.whole && checks.len() == list.value.entries.len();
+    Checks { entries: checks, whole }
 }
 
 fn check(raw: &At<RawTarget>, faults: &mut Collector<'_>) -> Option<Check> {
@@ -210,16 +225,16 @@ fn host(check: &Check) -> Host {
 }
 
 /// Those that are asked over this family; a name is asked over both.
-fn of(list: &List, family: Family) -> Vec<&At<Check>> {
+fn of(list: &Checks, family: Family) -> Vec<&At<Check>> {
     let fits = |at: &&At<Check>| match host(&at.value) {
         Host::Address(address) => Family::of(address) == family,
         Host::Name(_) => true,
     };
-    list.iter().filter(fits).collect()
+    list.entries.iter().filter(fits).collect()
 }
 
-fn not_carried(uplink: &Uplink, named: &List, faults: &mut Collector<'_>) {
-    for at in named {
+fn not_carried(uplink: &Uplink, named: &Checks, faults: &mut Collector<'_>) {
+    for at in &named.entries {
         if let Host::Address(address) = host(&at.value)
             && !uplink.has(Family::of(address))
         {

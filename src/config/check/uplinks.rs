@@ -9,7 +9,7 @@ use crate::config::fault::{Collector, Fault, Kind};
 use crate::config::model::{Ipv4Mode, Ipv6Mode, LinkName, Medium, Metered, Name, Uplink, limits};
 use crate::config::raw::read::At;
 use crate::config::raw::uplinks::{Ipv4, Ipv6, Metered as RawMetered, Static4, Static6, Uplink as RawUplink};
-use crate::config::raw::values::Entry;
+use crate::config::raw::values::{Entry, List};
 use crate::config::words;
 
 use super::profile::profile;
@@ -168,7 +168,7 @@ fn ipv6_mode(raw: &Ipv6, owner: &str, taken: &mut Taken, faults: &mut Collector<
     }
 }
 
-fn resolvers(list: Option<&At<Vec<At<IpAddr>>>>, faults: &mut Collector<'_>) -> Vec<IpAddr> {
+fn resolvers(list: Option<&At<List<IpAddr>>>, faults: &mut Collector<'_>) -> Vec<IpAddr> {
     let Some(list) = list else { return Vec::new() };
     let entries = once(list, limits::RESOLVERS, faults);
     for at in &entries {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::read::{At, table};
-use super::values::Text;
+use super::read::table;
+use super::values::{List, Text};
 use crate::config::fault::{Kind, quoted};
 use crate::config::model::{Name, Service};
 
@@ -13,9 +13,9 @@ table! {
     /// What may pass; what no rule allows is dropped.
     Firewall: "a table", "{ rules = [{ from = [\"office\"], to = [\"wan\"], allow = [\"any\"] }] }" {
         /// At most 4,096. Default: none, so that nothing passes.
-        rules: optional Vec<At<Rule>>,
+        rules: optional List<Rule>,
         /// Ports of uplinks that lead to hosts in the LAN. At most 256. Default: none.
-        forwards: optional Vec<At<Forward>>,
+        forwards: optional List<Forward>,
     }
 }
 
@@ -23,13 +23,13 @@ table! {
     /// New flows that may pass. Zones: every network, `wan` (all uplinks), `self` (the gateway).
     Rule: "a rule", "{ from = [\"office\"], to = [\"wan\"], allow = [\"tcp/443\"] }" {
         /// Zones the flow comes from; never `self`, which may always send.
-        from: required Vec<At<Name>>,
+        from: required List<Name>,
         /// Zones it goes to.
-        to: required Vec<At<Name>>,
+        to: required List<Name>,
         /// Addresses it goes to. Default: any.
-        dest: optional Vec<At<IpNet>>,
+        dest: optional List<IpNet>,
         /// Services: "tcp/443", "udp/5060-5061", "icmp", "any".
-        allow: required Vec<At<Service>>,
+        allow: required List<Service>,
         /// true: each new flow is logged, with a limit. Default: false.
         log: optional bool,
     }
@@ -41,9 +41,9 @@ table! {
         /// 1 to 32 of a-z, 0-9 and "-"; each once.
         name: required Name,
         /// Uplinks on which the port is open. Default: all that have the family of `to`.
-        on: optional Vec<At<Name>>,
+        on: optional List<Name>,
         /// Who may use it. Default: anybody.
-        source: optional Vec<At<IpNet>>,
+        source: optional List<IpNet>,
         /// "tcp/8443", or a range "udp/10000-10020".
         port: required Service,
         /// Address of a host in a network of the LAN.

@@ -11,9 +11,9 @@ pub(crate) mod uplinks;
 pub(crate) mod values;
 
 use crate::config::model::Name;
-use read::{At, table};
+use read::table;
 use text::{Group, Line};
-use values::Named;
+use values::{List, Named};
 
 table! {
     /// A gateway that stands alone: /etc/causeway/gateway.toml.
@@ -25,7 +25,7 @@ table! {
         /// What is probed through every uplink.
         probes: optional probes::Probes,
         /// Which uplinks a class of traffic takes, in order. The first match wins; `default` takes all else and comes last. At most 16. Default: one path `default` over all uplinks, by `tier`.
-        paths: optional Vec<At<paths::Path>>,
+        paths: optional List<paths::Path>,
         /// The LANs, by name. Each is also a zone of the firewall. At most 64.
         networks: optional Named<networks::Network>,
         /// What may pass; what no rule allows is dropped.
@@ -76,7 +76,7 @@ table! {
     /// Where the gateway's figures can be read.
     Telemetry: "a table", "{ metrics_on = [\"office\"] }" {
         /// Networks on whose gateway address /metrics is served. Default: none.
-        metrics_on: optional Vec<At<Name>>,
+        metrics_on: optional List<Name>,
         /// TCP port of /metrics, 1024 to 65535. Default: 9620.
         metrics_port: optional i64,
     }

@@ -2,14 +2,15 @@
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::read::{At, table};
+use super::read::table;
+use super::values::List;
 use crate::config::model::LinkName;
 
 table! {
     /// A LAN, and a zone of the firewall.
     Network: "a table", "{ ports = [\"lan0\"], net = \"192.168.10.0/24\" }" {
         /// Devices of this LAN, each in one network only; 1 to 16.
-        ports: required Vec<At<LinkName>>,
+        ports: required List<LinkName>,
         /// Its IPv4 prefix, /8 to /30; the gateway has the first address. Default: none.
         net: optional Ipv4Net,
         /// Its IPv6 prefix, /16 to /126; the gateway has the first address. Default: none.

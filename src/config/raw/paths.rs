@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use super::read::{At, Node, Value, not_a_choice, table, words};
+use super::read::{Node, Value, not_a_choice, table, words};
 use super::text::Window;
-use super::values::OneOrMore;
+use super::values::{List, OneOrMore};
 use crate::config::fault::{Collector, Kind};
 use crate::config::model::{Name, Otherwise, Service};
 
@@ -20,7 +20,7 @@ table! {
         /// The traffic; a list of tables if there are several kinds. Not for `default`, required for every other path.
         r#match = "match": optional OneOrMore<Match>,
         /// Uplinks, best first; a list inside the list shares one tier.
-        prefer: required Vec<At<Tier>>,
+        prefer: required List<Tier>,
         /// When and how to return to a better uplink.
         failback: optional Failback,
         /// When none of `prefer` is usable: "keep" the last one, or "reject" new flows (not for `default`). Default: keep.
@@ -34,15 +34,15 @@ table! {
     /// All that is named must hold; what is not named may be anything.
     Match: "a table", "{ from = [\"office\"], dscp = [\"ef\"] }" {
         /// Networks the traffic comes from.
-        from: optional Vec<At<Name>>,
+        from: optional List<Name>,
         /// Addresses it comes from.
-        source: optional Vec<At<IpNet>>,
+        source: optional List<IpNet>,
         /// Addresses it goes to.
-        dest: optional Vec<At<IpNet>>,
+        dest: optional List<IpNet>,
         /// Its DSCP: a name (ef, va, le, cs0 to cs7, af11 to af43) or a number, 0 to 63.
-        dscp: optional Vec<At<Dscp>>,
+        dscp: optional List<Dscp>,
         /// Services: "tcp/443", "udp/5060-5061", "icmp".
-        ports: optional Vec<At<Service>>,
+        ports: optional List<Service>,
     }
 }
 
@@ -84,7 +84,7 @@ words!(Otherwise: "a last resort", "\"keep\" or \"reject\"" {
 
 /// One uplink, or several that share.
 #[derive(Clone, Debug)]
-pub(crate) struct Tier(pub(crate) Vec<At<Name>>);
+pub(crate) struct Tier(pub(crate) List<Name>);
 
 impl Value for Tier {
     const WHAT: &'static str = "an uplink or a list of uplinks";
@@ -151,8 +151,7 @@ impl Value for Dscp {
             DeValue::String(text) => {
                 let found = Self::NAMES.iter().find(|(name, _)| *name == text.as_ref());
                 if found.is_none() {
-                    faults
-                        .add(node.place, not_a_choice(&node.key, Self::WHAT, text, &Self::NAMES.map(|(name, _)| name)));
+                    faults.add(node.place, not_a_choice::<Self>(&node.key, text, &Self::NAMES.map(|(name, _)| name)));
                 }
                 found.map(|(_, code)| Self(*code))
             }

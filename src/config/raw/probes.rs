@@ -1,14 +1,15 @@
 //! `[probes]` and targets as written.
 
-use super::read::{At, table};
+use super::read::table;
 use super::text::{DomainName, Expect, HostPort, Line, Resolver};
+use super::values::List;
 use crate::config::model::{Host, HttpUrl};
 
 table! {
     /// What is probed through every uplink.
     Probes: "a table", "{ targets = [{ icmp = \"9.9.9.9\" }, { dns = \"1.1.1.1\" }] }" {
         /// Asked through every uplink that has their family and names none of its own. Two in different networks at least, 16 at most. Default: three well-known resolvers of different operators.
-        targets: optional Vec<At<Target>>,
+        targets: optional List<Target>,
     }
     not_yet { "responders": "take it out; name a service of your own as a tcp or https target", }
 }

@@ -236,19 +236,18 @@ pub(crate) fn choice<'w, T: Value>(
     };
     let found = known.iter().find(|word| **word == text.as_ref());
     if found.is_none() {
-        faults.add(node.place, not_a_choice(&node.key, T::WHAT, text, known));
+        faults.add(node.place, not_a_choice::<T>(&node.key, text, known));
     }
     found.copied()
 }
 
-pub(crate) fn not_a_choice(key: &str, what: &str, written: &str, known: &[&str]) -> Fault {
-    let words = known.iter().map(|word| format!("\"{word}\""));
+pub(crate) fn not_a_choice<T: Value>(key: &str, written: &str, known: &[&str]) -> Fault {
     let hint = match nearest(written, known.iter().copied()) {
         Some(word) => format!("did you mean \"{word}\"?"),
-        None => format!("write {}", listed(words.clone(), "or")),
+        None => format!("write it as {}", T::EXAMPLE),
     };
-    Fault::new(Kind::Choice, format!("`{key}` is not {what}"))
-        .because(format!("{} is none of {}", quoted(written), listed(words, "and")))
+    Fault::new(Kind::Choice, format!("`{key}` is not {}", T::WHAT))
+        .because(format!("{} is not one of the words known there", quoted(written)))
         .hint(hint)
 }
 

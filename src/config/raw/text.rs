@@ -160,7 +160,7 @@ impl Text for Window {
 
 impl Text for Line {
     const WHAT: &'static str = "a line of text";
-    const EXAMPLE: &'static str = "1 to 64 printable characters";
+    const EXAMPLE: &'static str = "\"a few words\": 1 to 64 printable characters";
 
     fn parse(text: &str) -> Parsed<Self> {
         const MOST: usize = 64;
@@ -227,7 +227,7 @@ impl Text for IpAddr {
     const EXAMPLE: &'static str = "\"192.0.2.1\" or \"2001:db8::1\"";
 
     fn parse(text: &str) -> Parsed<Self> {
-        std_parse(text, "an IPv4 or IPv6 address")
+        std_parse(text, "one")
     }
 }
 
@@ -236,7 +236,7 @@ impl Text for Ipv4Addr {
     const EXAMPLE: &'static str = "\"192.0.2.1\"";
 
     fn parse(text: &str) -> Parsed<Self> {
-        std_parse(text, "an IPv4 address")
+        std_parse(text, "one")
     }
 }
 
@@ -245,25 +245,25 @@ impl Text for Ipv6Addr {
     const EXAMPLE: &'static str = "\"2001:db8::1\"";
 
     fn parse(text: &str) -> Parsed<Self> {
-        std_parse(text, "an IPv6 address")
+        std_parse(text, "one")
     }
 }
 
 impl Text for Ipv4Net {
-    const WHAT: &'static str = "an IPv4 network";
-    const EXAMPLE: &'static str = "\"192.0.2.0/24\"";
+    const WHAT: &'static str = "an IPv4 address with a prefix length";
+    const EXAMPLE: &'static str = "\"192.168.10.0/24\" for a network, \"203.0.113.2/30\" for a host in one";
 
     fn parse(text: &str) -> Parsed<Self> {
-        std_parse(text, "an IPv4 address with a prefix length")
+        std_parse(text, "one")
     }
 }
 
 impl Text for Ipv6Net {
-    const WHAT: &'static str = "an IPv6 network";
-    const EXAMPLE: &'static str = "\"2001:db8:1::/64\"";
+    const WHAT: &'static str = "an IPv6 address with a prefix length";
+    const EXAMPLE: &'static str = "\"2001:db8:1::/64\" for a network, \"2001:db8:1::2/64\" for a host in one";
 
     fn parse(text: &str) -> Parsed<Self> {
-        std_parse(text, "an IPv6 address with a prefix length")
+        std_parse(text, "one")
     }
 }
 
@@ -426,7 +426,7 @@ fn alphabet(text: &str, error: &NameError) -> (Kind, String) {
 }
 
 fn std_parse<T: FromStr>(text: &str, what: &str) -> Parsed<T> {
-    text.parse().or_else(|_| format(format!("{} is not {what}", quoted(text))))
+    text.parse().or_else(|_| format(format!("{} does not read as {what}", quoted(text))))
 }
 
 /// Digits, then the rest.

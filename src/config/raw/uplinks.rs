@@ -8,8 +8,9 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::probes::Target;
-use super::read::{At, Node, Value, choice, table, words};
+use super::read::{Node, Value, choice, table, words};
 use super::text::{Bytes, Line, Percent};
+use super::values::List;
 use crate::config::fault::Collector;
 use crate::config::model::{LinkName, Medium};
 
@@ -41,7 +42,7 @@ table! {
         /// false: configured, but out of use. Default: true.
         enabled: optional bool,
         /// What is probed through this uplink instead of the site's targets, per family. At most 16.
-        targets: optional Vec<At<Target>>,
+        targets: optional List<Target>,
     }
     not_yet {
         "down": "take it out; shaping comes with `qos`",
@@ -176,7 +177,7 @@ table! {
         /// The provider's router, in the same prefix.
         gateway: required Ipv4Addr,
         /// The provider's resolvers. At most 8. Default: none.
-        dns: optional Vec<At<IpAddr>>,
+        dns: optional List<IpAddr>,
     }
     not_yet { "pppoe": "let the modem dial and take \"dhcp\" from it", }
 }
@@ -218,7 +219,7 @@ table! {
         /// The provider's router: in the same prefix, or link-local.
         gateway: required Ipv6Addr,
         /// The provider's resolvers. At most 8. Default: none.
-        dns: optional Vec<At<IpAddr>>,
+        dns: optional List<IpAddr>,
     }
 }
 

@@ -78,8 +78,22 @@ impl Value for bool {
     }
 }
 
-/// A list in the order of the file. An entry that cannot be read is left out; its fault is known.
-impl<T: Value> Value for Vec<At<T>> {
+/// A list in the order of the file.
+#[derive(Clone, Debug)]
+pub(crate) struct List<T> {
+    pub(crate) entries: Vec<At<T>>,
+    /// No entry was left out because it could not be read (its fault is known then).
+    pub(crate) whole: bool,
+}
+
+impl<T> List<T> {
+    /// Written as `[]`.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.whole && self.entries.is_empty()
+    }
+}
+
+impl<T: Value> Value for List<T> {
     const WHAT: &'static str = "a list";
     const EXAMPLE: &'static str = "[…], also for a single entry";
 
@@ -88,14 +102,15 @@ impl<T: Value> Value for Vec<At<T>> {
             node.not_a::<Self>(faults);
             return None;
         };
-        let mut entries = Self::with_capacity(array.len());
+        let mut entries = Vec::with_capacity(array.len());
         for (index, entry) in array.iter().enumerate() {
             let key = format!("{}[{}]", node.key, index + 1);
             let node = Node { key, place: Place(entry.span().start), value: entry.get_ref() };
             let value = T::read(&node, faults);
             entries.extend(value.map(|value| At { value, key: node.key, place: node.place }));
         }
-        Some(entries)
+        let whole = entries.len() == array.len();
+        Some(Self { entries, whole })
     }
 
     fn schema() -> Json {
@@ -105,7 +120,11 @@ impl<T: Value> Value for Vec<At<T>> {
 
 /// Tables with names that a person gave, in the order of the file.
 #[derive(Clone, Debug)]
-pub(crate) struct Named<T>(pub(crate) Vec<Entry<T>>);
+pub(crate) struct Named<T> {
+    pub(crate) entries: Vec<Entry<T>>,
+    /// As in [`List`]: every name is one.
+    pub(crate) whole: bool,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<T> {
@@ -142,7 +161,8 @@ impl<T: Value> Value for Named<T> {
                 }
             }
         }
-        Some(Self(named))
+        let whole = named.len() == table.len();
+        Some(Self { entries: named, whole })
     }
 
     fn schema() -> Json {
@@ -156,7 +176,7 @@ impl<T: Value> Value for Named<T> {
 
 /// One of them, or a list of them.
 #[derive(Clone, Debug)]
-pub(crate) struct OneOrMore<T>(pub(crate) Vec<At<T>>);
+pub(crate) struct OneOrMore<T>(pub(crate) List<T>);
 
 impl<T: Value> Value for OneOrMore<T> {
     const WHAT: &'static str = T::WHAT;
@@ -164,10 +184,11 @@ impl<T: Value> Value for OneOrMore<T> {
 
     fn read(node: &Node<'_, '_>, faults: &mut Collector<'_>) -> Option<Self> {
         if matches!(node.value, DeValue::Array(_)) {
-            return Vec::read(node, faults).map(Self);
+            return List::read(node, faults).map(Self);
         }
         let value = T::read(node, faults)?;
-        Some(Self(vec![At { value, key: node.key.clone(), place: node.place }]))
+        let entries = vec![At { value, key: node.key.clone(), place: node.place }];
+        Some(Self(List { entries, whole: true }))
     }
 
     fn schema() -> Json {
