@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::config::model::{Family, Gateway, limits};
 use crate::config::{self, Faults, words};
 
-/// Exit codes of `spec/metrics.md` §7 that `config check` gives.
+/// Exit codes as for the whole command line; these are the ones given here.
 const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 const BAD_DATA: u8 = 65;
@@ -118,12 +118,7 @@ fn read(file: &Path) -> io::Result<String> {
 }
 
 fn unread(name: &str, error: &io::Error, as_json: bool, out: &mut dyn Write, talk: &mut dyn Write) -> io::Result<u8> {
-    let hint = match error.kind() {
-        ErrorKind::NotFound => "write one from an example: two-lines.toml is the shortest",
-        ErrorKind::PermissionDenied => "run it as a user who may read the file",
-        ErrorKind::InvalidData => "save the file as UTF-8",
-        _ => "name a readable file",
-    };
+    let (code, hint) = cannot_read(error.kind());
     if as_json {
         let answer =
             json!({ "schema_version": 1, "ok": false, "file": name, "error": error.to_string(), "faults": [] });
@@ -131,11 +126,19 @@ fn unread(name: &str, error: &io::Error, as_json: bool, out: &mut dyn Write, tal
     } else {
         writeln!(talk, "error: cannot read {name}\n  caused by: {error}\n  hint: {hint}")?;
     }
-    Ok(match error.kind() {
-        ErrorKind::PermissionDenied => NOT_PERMITTED,
-        ErrorKind::InvalidData => BAD_DATA,
-        _ => REFUSED,
-    })
+    Ok(code)
+}
+
+fn cannot_read(kind: ErrorKind) -> (u8, &'static str) {
+    if kind == ErrorKind::NotFound {
+        (REFUSED, "write one from an example: two-lines.toml is the shortest")
+    } else if kind == ErrorKind::PermissionDenied {
+        (NOT_PERMITTED, "run it as a user who may read the file")
+    } else if kind == ErrorKind::InvalidData {
+        (BAD_DATA, "save the file as UTF-8")
+    } else {
+        (REFUSED, "name a readable file")
+    }
 }
 
 fn as_data(faults: &Faults) -> serde_json::Value {

@@ -43,8 +43,9 @@ fn read(text: &str, faults: &mut Collector<'_>) -> Option<model::Gateway> {
         faults.add(Place(0), fault);
         return None;
     }
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (table, mut errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         // What a broken file means is a guess, so nothing else is said about it.
         for (index, error) in errors.into_iter().enumerate() {
             let place = Place(error.span().map_or(0, |span| span.start));

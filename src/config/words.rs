@@ -117,9 +117,7 @@ pub fn metered(metered: &Metered) -> String {
 
 /// `fibre + cable, lte`: tiers from best to last.
 pub fn tiers(gateway: &Gateway, tiers: &[Vec<UplinkId>]) -> String {
-    let tier =
-        |ids: &Vec<UplinkId>| ids.iter().map(|id| gateway.uplink(*id).name.to_string()).collect::<Vec<_>>().join(" + ");
-    comma(tiers.iter().map(tier))
+    comma(tiers.iter().map(|ids| names(gateway, ids).join(" + ")))
 }
 
 /// `from office dscp 46`; nothing named is `all traffic`.
@@ -155,7 +153,7 @@ pub fn failback(failback: &Failback) -> String {
 
 /// `tcp/8443 on fibre → 192.168.10.40 port 443`
 pub fn forward(gateway: &Gateway, forward: &Forward) -> String {
-    let on = comma(forward.on.iter().map(|id| &gateway.uplink(*id).name));
+    let on = names(gateway, &forward.on).join(", ");
     let mut text = format!("{} on {on} → {} port {}", service(forward.service), forward.to, forward.to_port);
     if !forward.source.is_empty() {
         text += &format!(" for {}", comma(&forward.source));
@@ -166,6 +164,13 @@ pub fn forward(gateway: &Gateway, forward: &Forward) -> String {
 /// `a, b`
 pub(super) fn comma<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Sorted: among equals the order means nothing.
+fn names<'g>(gateway: &'g Gateway, ids: &[UplinkId]) -> Vec<&'g str> {
+    let mut names: Vec<&str> = ids.iter().map(|id| gateway.uplink(*id).name.as_str()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn fixed(address: &impl Display, gateway: &impl Display, dns: &[std::net::IpAddr]) -> String {

@@ -163,7 +163,7 @@ fn duration(
         return at.value;
     }
     let show = |value: Duration| words::duration(value);
-    out_of_range(at, &show(at.value), &show(*range.start()), &show(*range.end()), faults);
+    out_of_range(at, &show(at.value), show(*range.start()), show(*range.end()), faults);
     default
 }
 

@@ -11,9 +11,9 @@ use crate::config::fault::{Collector, Fault, Kind, Place};
 use crate::config::model::{
     Check, DnsAnswer, Family, Host, Ipv4Mode, Ipv6Mode, Network, Target, Uplink, limits, well_known_targets,
 };
+use crate::config::raw::net::Expect;
 use crate::config::raw::probes::{Probes, Target as RawTarget};
 use crate::config::raw::read::At;
-use crate::config::raw::text::Expect;
 use crate::config::raw::uplinks::Uplink as RawUplink;
 use crate::config::raw::values::{Entry, List};
 

@@ -64,7 +64,7 @@ fn line(name: &At<Name>, raw: &RawUplink, taken: &mut Taken, faults: &mut Collec
     {
         let fault = Fault::new(Kind::NoFamily, format!("{owner} carries neither IPv4 nor IPv6"))
             .because("ipv4 and ipv6 are both \"off\"; ipv6 is so unless it is set")
-            .hint("give it one of them, or enabled = false to keep it out of use");
+            .hint("give it one of them, or take the uplink out");
         faults.add(ipv4.place, fault);
     }
     uplink

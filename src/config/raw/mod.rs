@@ -2,6 +2,7 @@
 //! whole can show (names that refer to nothing, overlaps, the firewall's floor) is checked in [`super::check`].
 
 pub(crate) mod firewall;
+pub(crate) mod net;
 pub(crate) mod networks;
 pub(crate) mod paths;
 pub(crate) mod probes;

@@ -1,7 +1,8 @@
 //! `[probes]` and targets as written.
 
+use super::net::{DomainName, Expect, HostPort, Resolver};
 use super::read::table;
-use super::text::{DomainName, Expect, HostPort, Line, Resolver};
+use super::text::Line;
 use super::values::List;
 use crate::config::model::{Host, HttpUrl};
 

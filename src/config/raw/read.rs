@@ -77,6 +77,8 @@ impl Node<'_, '_> {
 pub(crate) struct Table<'n, 'a, 'i> {
     node: &'n Node<'a, 'i>,
     entries: &'a DeTable<'i>,
+    /// A key of a later release stands in for one that is required now; its hint says what to write.
+    later: bool,
 }
 
 /// What a table knows about keys.
@@ -94,13 +96,15 @@ impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
             node.not_a::<T>(faults);
             return None;
         };
+        let mut later = false;
         for name in entries.keys() {
             let (text, place) = (name.get_ref().as_ref(), Place(name.span().start));
             if keys.known.contains(&text) {
                 continue;
             }
             let key = join(&node.key, text);
-            let fault = if let Some((_, instead)) = keys.not_yet.iter().find(|(later, _)| *later == text) {
+            let fault = if let Some((_, instead)) = keys.not_yet.iter().find(|(known, _)| *known == text) {
+                later = true;
                 Fault::new(Kind::NotYet, format!("`{key}` is not in this release"))
                     .because("it belongs to the full standard; to ignore it would promise what the gateway does not do")
                     .hint(*instead)
@@ -111,7 +115,7 @@ impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
             };
             faults.add(place, fault);
         }
-        Some(Self { node, entries })
+        Some(Self { node, entries, later })
     }
 
     pub(crate) fn optional<T: Value>(&self, name: &str, faults: &mut Collector<'_>) -> Option<At<T>> {
@@ -121,7 +125,7 @@ impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
     }
 
     pub(crate) fn required<T: Value>(&self, name: &str, faults: &mut Collector<'_>) -> Option<At<T>> {
-        if !self.entries.contains_key(name) {
+        if !self.entries.contains_key(name) && !self.later {
             let whole = if self.node.key.is_empty() { "the file".to_owned() } else { format!("`{}`", self.node.key) };
             let fault = Fault::new(Kind::Missing, format!("{whole} has no `{name}`"))
                 .because(format!("`{name}` is required: {}", T::WHAT))
@@ -296,7 +300,12 @@ fn office_only(key: &str, word: &str) -> Fault {
         "var" | "secret" => "write the value itself",
         _ => "take it out",
     };
-    Fault::new(Kind::OfficeOnly, format!("`{key}` is only known to head office")).because(cause).hint(hint)
+    let what = match word {
+        "var" => "is a variable",
+        "secret" => "is a secret",
+        _ => "is only known to head office",
+    };
+    Fault::new(Kind::OfficeOnly, format!("`{key}` {what}")).because(cause).hint(hint)
 }
 
 fn unknown(key: &str, table: &str, written: &str, keys: &Keys) -> Fault {

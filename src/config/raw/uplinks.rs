@@ -139,10 +139,10 @@ impl Value for Jitter {
     const EXAMPLE: &'static str = "{ enter = \"50ms\", leave = \"30ms\" } or \"off\"";
 
     fn read(node: &Node<'_, '_>, faults: &mut Collector<'_>) -> Option<Self> {
-        match node.value {
-            DeValue::Table(_) => Delay::read(node, faults).map(Self::Judged),
-            _ => choice::<Self>(node, &["off"], faults).map(|_| Self::Off),
+        if let DeValue::Table(_) = node.value {
+            return Delay::read(node, faults).map(Self::Judged);
         }
+        choice::<Self>(node, &["off"], faults).map(|_| Self::Off)
     }
 
     fn schema() -> Json {
