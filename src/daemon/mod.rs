@@ -142,3 +142,5 @@ impl World {
         self.netlink.dump().await.map_err(|source| RunError::Kernel { source })
     }
 }
+
+pub mod fence;
