@@ -1,5 +1,5 @@
 //! What our dependencies may be, as `deny.toml` says: licences, sources, banned crates, versions side by side, and how
-//! many there are. `cargo deny` reads the same file; this needs nothing installed (`docs/decisions.md`, 1).
+//! many there are. `cargo deny` reads the same file; this needs nothing installed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

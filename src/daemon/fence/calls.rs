@@ -224,8 +224,7 @@ const NAMESPACES: [c::c_int; 8] = [
 ];
 
 /// Not to wait, to close on execve, is it a terminal, names and numbers of devices.
-const REQUESTS: [u64; 6] =
-    [c::FIONBIO, c::FIOCLEX, c::FIONREAD, c::TCGETS, c::SIOCGIFINDEX as u64, c::SIOCGIFNAME as u64];
+const REQUESTS: [u64; 6] = [c::FIONBIO, c::FIOCLEX, c::FIONREAD, c::TCGETS, c::SIOCGIFINDEX, c::SIOCGIFNAME];
 
 fn none_of(argument: u8, values: &[u64]) -> Result<SeccompRule, BackendError> {
     let conditions: Vec<Condition> = values.iter().map(|value| (argument, Dword, Ne, *value)).collect();

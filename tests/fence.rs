@@ -1,0 +1,372 @@
+//! What a fenced process can still do, and what not. Each act runs in a process of its own, so that the fence closes around
+//! that one only. Calls get senseless arguments: should the fence fail, nothing happens to the machine.
+
+use std::ffi::CString;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fs, io, thread};
+
+use causeway::daemon::fence::{Fence, FenceError, Strength};
+use libc as c;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getppid};
+
+/// What became of an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Done,
+    Error(i32),
+    Killed,
+}
+
+const REFUSED: End = End::Error(c::EPERM);
+/// Landlock's answer.
+const CLOSED: End = End::Error(c::EACCES);
+
+/// Calls that neither process has any use for.
+const FORBIDDEN: [(&str, c::c_long); 47] = [
+    ("account", c::SYS_acct),
+    ("add a key", c::SYS_add_key),
+    ("load a filter into the kernel", c::SYS_bpf),
+    ("take capabilities", c::SYS_capset),
+    ("change the root", c::SYS_chroot),
+    ("tune the clock", c::SYS_adjtimex),
+    ("set the clock", c::SYS_clock_settime),
+    ("copy into another process", c::SYS_process_vm_writev),
+    ("read another process", c::SYS_process_vm_readv),
+    ("unload a module", c::SYS_delete_module),
+    ("execute a handle", c::SYS_execveat),
+    ("watch all files", c::SYS_fanotify_init),
+    ("give a file away", c::SYS_fchownat),
+    ("change a file's mode", c::SYS_fchmodat),
+    ("load a module from a file", c::SYS_finit_module),
+    ("load a module", c::SYS_init_module),
+    ("queue work around the filter", c::SYS_io_uring_setup),
+    ("compare processes", c::SYS_kcmp),
+    ("load another kernel", c::SYS_kexec_load),
+    ("use keys", c::SYS_keyctl),
+    ("link", c::SYS_linkat),
+    ("make a file without a name", c::SYS_memfd_create),
+    ("make a device", c::SYS_mknodat),
+    ("mount", c::SYS_mount),
+    ("move a mount", c::SYS_move_mount),
+    ("open by number", c::SYS_open_by_handle_at),
+    ("measure the kernel", c::SYS_perf_event_open),
+    ("another kernel's conventions", c::SYS_personality),
+    ("turn the root", c::SYS_pivot_root),
+    ("trace", c::SYS_ptrace),
+    ("set quotas", c::SYS_quotactl),
+    ("reboot", c::SYS_reboot),
+    ("ask for a key", c::SYS_request_key),
+    ("loosen the filter", c::SYS_seccomp),
+    ("set the domain name", c::SYS_setdomainname),
+    ("set the group", c::SYS_setgid),
+    ("set groups", c::SYS_setgroups),
+    ("set the host name", c::SYS_sethostname),
+    ("enter a namespace", c::SYS_setns),
+    ("set users", c::SYS_setresuid),
+    ("set the user", c::SYS_setuid),
+    ("swap", c::SYS_swapon),
+    ("link by name", c::SYS_symlinkat),
+    ("read the kernel's log", c::SYS_syslog),
+    ("unmount", c::SYS_umount2),
+    ("make a namespace", c::SYS_unshare),
+    ("handle page faults", c::SYS_userfaultfd),
+];
+
+#[test]
+fn g14_calls_that_nobody_needs_are_refused() {
+    let place = Place::new("calls");
+    for (name, number) in FORBIDDEN {
+        assert_eq!(place.run(|| call(number)), REFUSED, "run: {name}");
+        assert_eq!(place.front(|| call(number)), End::Killed, "front: {name}");
+    }
+}
+
+#[test]
+fn g14_run_reaches_only_what_is_its_own() {
+    let place = Place::new("run");
+    let outside = place.folder.join("outside");
+    for (name, end, act) in [
+        ("execute a shell", CLOSED, &(|| execute("/bin/sh")) as &dyn Fn() -> io::Result<()>),
+        ("read /etc/shadow", CLOSED, &|| fs::read("/etc/shadow").map(drop)),
+        ("read another's environment", CLOSED, &|| fs::read(format!("/proc/{}/environ", getppid())).map(drop)),
+        ("list the root", CLOSED, &|| fs::read_dir("/").map(drop)),
+        ("write beside its folder", CLOSED, &|| fs::write(&outside, "x")),
+        ("write its config", CLOSED, &|| fs::write(place.config(), "x")),
+        ("open memory", CLOSED, &|| fs::File::open("/dev/mem").map(drop)),
+        ("write a switch of the kernel", CLOSED, &|| fs::write("/proc/sys/net/ipv4/ip_forward", "1")),
+        ("signal another process", REFUSED, &|| Ok(kill(getppid(), Signal::SIGWINCH)?)),
+        ("listen", REFUSED, &|| call(c::SYS_listen)),
+        ("VSOCK", REFUSED, &|| socket(c::AF_VSOCK, c::SOCK_STREAM)),
+        ("ALG", REFUSED, &|| socket(c::AF_ALG, c::SOCK_SEQPACKET)),
+        ("type into the terminal", REFUSED, &|| terminal()),
+        ("be traced", REFUSED, &|| Ok(nix::sys::prctl::set_dumpable(true)?)),
+    ] {
+        assert_eq!(place.run(act), end, "{name}");
+    }
+    assert!(!outside.exists());
+}
+
+#[test]
+fn g14_front_reaches_only_what_is_its_own() {
+    let place = Place::new("front");
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let other = other.local_addr().expect("it is bound");
+    for (name, end, act) in [
+        ("execute a shell", End::Killed, &(|| execute("/bin/sh")) as &dyn Fn() -> io::Result<()>),
+        ("read /etc/shadow", CLOSED, &|| fs::read("/etc/shadow").map(drop)),
+        ("read the daemon's config", CLOSED, &|| fs::read(place.config()).map(drop)),
+        ("read another's environment", CLOSED, &|| fs::read(format!("/proc/{}/environ", getppid())).map(drop)),
+        ("write beside its folder", CLOSED, &|| fs::write(place.folder.join("outside"), "x")),
+        ("a port that is not ours", CLOSED, &|| TcpStream::connect(other).map(drop)),
+        ("bind another port", CLOSED, &|| TcpListener::bind("127.0.0.1:0").map(drop)),
+        ("bind a low port", CLOSED, &|| TcpListener::bind("127.0.0.1:23").map(drop)),
+        ("netlink", REFUSED, &|| socket(c::AF_NETLINK, c::SOCK_RAW)),
+        ("packets", REFUSED, &|| socket(c::AF_PACKET, c::SOCK_RAW)),
+        ("raw IP", REFUSED, &|| socket(c::AF_INET, c::SOCK_RAW)),
+        ("start a process", REFUSED, &|| clone(c::SIGCHLD)),
+        ("signal another process", End::Killed, &|| Ok(kill(getppid(), Signal::SIGWINCH)?)),
+        ("type into the terminal", REFUSED, &|| terminal()),
+    ] {
+        assert_eq!(place.front(act), end, "{name}");
+    }
+}
+
+#[test]
+fn g14_memory_is_written_or_executed_never_both() {
+    let place = Place::new("memory");
+    for fenced in [&Place::run as &dyn Fn(&Place, &dyn Fn() -> io::Result<()>) -> End, &Place::front] {
+        assert_eq!(fenced(&place, &|| map(c::PROT_READ | c::PROT_WRITE)), End::Done);
+        assert_eq!(fenced(&place, &|| map(c::PROT_READ | c::PROT_WRITE | c::PROT_EXEC)), REFUSED);
+        assert_eq!(fenced(&place, &|| map(c::PROT_READ | c::PROT_EXEC)), REFUSED);
+        for flag in [c::CLONE_NEWUSER, c::CLONE_NEWNET, c::CLONE_NEWNS, c::CLONE_NEWPID] {
+            assert_eq!(fenced(&place, &|| clone(flag | c::SIGCHLD)), REFUSED, "namespace {flag:#x}");
+        }
+    }
+}
+
+#[test]
+fn run_still_does_its_work() {
+    let place = Place::new("work");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let target = listener.local_addr().expect("it is bound");
+    for (name, act) in [
+        ("read its config", &(|| fs::read(place.config()).map(drop)) as &dyn Fn() -> io::Result<()>),
+        ("keep its state", &|| keep(&place.state())),
+        ("read a switch", &|| fs::read("/proc/sys/net/ipv4/ip_forward").map(drop)),
+        ("probe by TCP", &|| TcpStream::connect(target).map(drop)),
+        ("probe by UDP", &|| UdpSocket::bind("127.0.0.1:0")?.send_to(b"x", target).map(drop)),
+        ("netlink", &|| socket(c::AF_NETLINK, c::SOCK_RAW)),
+        ("a thread", &start_thread),
+        ("run nft", &|| nft(&["--version"], "")),
+        ("ask the kernel with nft", &|| nft(&["-j", "-f", "-"], r#"{"nftables":[{"list":{"tables":null}}]}"#)),
+        ("run nft from the loop", &nft_from_the_loop),
+    ] {
+        assert_eq!(place.run(act), End::Done, "{name}");
+    }
+}
+
+#[test]
+fn front_still_does_its_work() {
+    let place = Place::new("face");
+    for (name, act) in [
+        ("serve", &(|| serve(place.web)) as &dyn Fn() -> io::Result<()>),
+        ("keep its state", &|| fs::write(place.state().join("spool"), "x")),
+        ("find a name", &|| std::net::ToSocketAddrs::to_socket_addrs("localhost:1").map(drop)),
+        ("count its handles", &|| fs::read_dir("/proc/self/fd").map(|handles| drop(handles.count()))),
+        ("a thread", &start_thread),
+    ] {
+        assert_eq!(place.front(act), End::Done, "{name}");
+    }
+}
+
+#[test]
+fn with_threads_it_says_that_landlock_would_not_hold() {
+    let place = Place::new("threads");
+    let end = place.attempt(&|| {
+        let (_stop, stopped) = std::sync::mpsc::sync_channel::<()>(0);
+        thread::spawn(move || stopped.recv());
+        match place.fence_run().enter().landlock {
+            Err(FenceError::Threads { count: 2 }) => Ok(()),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(end, End::Done);
+}
+
+/// Folders and a port for one test.
+struct Place {
+    folder: PathBuf,
+    web: u16,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("causeway-fence-{name}-{}", std::process::id()));
+        fs::create_dir_all(folder.join("state")).expect("a folder");
+        fs::create_dir_all(folder.join("config")).expect("a folder");
+        let web = TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port").port();
+        let place = Self { folder, web };
+        fs::write(place.config(), "").expect("a config");
+        place
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("config/gateway.toml")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    fn fence_run(&self) -> Fence {
+        Fence::run(&self.config(), &self.state(), &self.state())
+    }
+
+    fn run(&self, act: impl Fn() -> io::Result<()>) -> End {
+        self.attempt(&|| {
+            close(&self.fence_run());
+            act()
+        })
+    }
+
+    fn front(&self, act: impl Fn() -> io::Result<()>) -> End {
+        self.attempt(&|| {
+            close(&Fence::front(Some(&self.state()), &[self.web], &[self.web]));
+            act()
+        })
+    }
+
+    /// In a process of its own, which has one thread.
+    #[expect(unsafe_code, reason = "a fence is for good; only a process of its own can be fenced in a test")]
+    fn attempt(&self, act: &dyn Fn() -> io::Result<()>) -> End {
+        // SAFETY: glibc makes allocation work in the child; no lock of ours is held by another thread and used there.
+        match unsafe { fork() }.expect("a child") {
+            ForkResult::Child => {
+                let code = match act() {
+                    Ok(()) => 0,
+                    Err(error) => error.raw_os_error().unwrap_or(255),
+                };
+                // SAFETY: ends the process without running the test harness' own end.
+                unsafe { c::_exit(code) }
+            }
+            ForkResult::Parent { child } => end_of(child),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn end_of(child: Pid) -> End {
+    match waitpid(child, None).expect("the child ends") {
+        WaitStatus::Exited(_, 0) => End::Done,
+        WaitStatus::Exited(_, errno) => End::Error(errno),
+        WaitStatus::Signaled(_, Signal::SIGSYS, _) => End::Killed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn close(fence: &Fence) {
+    let fenced = fence.enter();
+    assert_eq!(fenced.landlock.expect("this kernel has Landlock"), Strength::Full);
+    fenced.seccomp.expect("this kernel has seccomp");
+}
+
+#[expect(unsafe_code, reason = "no crate wraps calls that nobody should make")]
+fn call(number: c::c_long) -> io::Result<()> {
+    // SAFETY: no argument is a valid address, handle or flag of any of these calls.
+    checked(unsafe { c::syscall(number, -1, -1, -1, -1, -1, -1) })
+}
+
+#[expect(unsafe_code, reason = "nix knows only the families that are of use")]
+fn socket(family: c::c_int, kind: c::c_int) -> io::Result<()> {
+    // SAFETY: plain numbers.
+    checked(unsafe { c::syscall(c::SYS_socket, family, kind, 0) })
+}
+
+#[expect(unsafe_code, reason = "std starts processes by other calls")]
+fn clone(flags: c::c_int) -> io::Result<()> {
+    // SAFETY: as fork; a child, should there be one, ends at once.
+    let result = unsafe { c::syscall(c::SYS_clone, flags, 0, 0, 0, 0) };
+    if result == 0 {
+        // SAFETY: ends the child of the child.
+        unsafe { c::_exit(0) }
+    }
+    checked(result)
+}
+
+#[expect(unsafe_code, reason = "nix refuses the combination that is to be tried")]
+fn map(protection: c::c_int) -> io::Result<()> {
+    // SAFETY: a fresh page that nobody uses.
+    checked(unsafe { c::syscall(c::SYS_mmap, 0, 4_096, protection, c::MAP_PRIVATE | c::MAP_ANONYMOUS, -1, 0) })
+}
+
+#[expect(unsafe_code, reason = "no crate wraps it")]
+fn terminal() -> io::Result<()> {
+    // SAFETY: there is no such handle, so nothing is read.
+    checked(unsafe { c::syscall(c::SYS_ioctl, -1, c::TIOCSTI, 0) })
+}
+
+#[expect(unsafe_code, reason = "std would start a process first")]
+fn execute(program: &str) -> io::Result<()> {
+    let path = CString::new(Path::new(program).as_os_str().as_bytes()).expect("no zero in it");
+    let arguments = [path.as_ptr(), std::ptr::null()];
+    // SAFETY: both lists end with a null pointer and live until after the call.
+    checked(unsafe { c::syscall(c::SYS_execve, path.as_ptr(), arguments.as_ptr(), arguments[1..].as_ptr()) })
+}
+
+fn checked(result: c::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn keep(state: &Path) -> io::Result<()> {
+    let mut file = fs::File::create(state.join("new"))?;
+    file.write_all(b"x")?;
+    file.sync_all()?;
+    fs::rename(state.join("new"), state.join("ledger"))?;
+    fs::File::open(state)?.sync_all()?;
+    fs::remove_file(state.join("ledger"))
+}
+
+fn start_thread() -> io::Result<()> {
+    thread::Builder::new().spawn(|| ())?.join().map_err(|_| io::ErrorKind::Other.into())
+}
+
+fn nft(arguments: &[&str], input: &str) -> io::Result<()> {
+    let mut child = Command::new("/usr/sbin/nft")
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().expect("it is piped").write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if output.status.success() && !output.stdout.is_empty() { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+}
+
+/// As the daemon does, with what it needs to be told of the end.
+fn nft_from_the_loop() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut command = tokio::process::Command::new("/usr/sbin/nft");
+    command.arg("--version").env_clear().kill_on_drop(true).stdout(Stdio::null());
+    let status = runtime.block_on(async { command.status().await })?;
+    if status.success() { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+}
+
+fn serve(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let mut client = TcpStream::connect(("127.0.0.1", port))?;
+    let (mut server, _) = listener.accept()?;
+    client.write_all(b"x")?;
+    server.read_exact(&mut [0])
+}
