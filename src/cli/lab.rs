@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::lab::gateway::Mind;
+use crate::lab::print::Style;
 use crate::lab::scenario::run::run_files;
-use crate::lab::{self, LabError, bench};
+use crate::lab::{self, LabError, bench, demo};
 
 #[derive(Debug, Args)]
 pub struct LabArgs {
@@ -17,12 +18,18 @@ pub struct LabArgs {
 
 #[derive(Debug, Subcommand)]
 enum LabCommand {
-    /// Build a branch and keep it until interrupted, for `lab shell`
+    /// Build a branch, start the daemon and keep both until interrupted, for `lab shell`
     Up {
+        /// Uplinks and paths as in this scenario file; its steps are not played
+        scenario: Option<PathBuf>,
         /// Number of internet lines
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
-        uplinks: u8,
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
+        uplinks: Option<u8>,
+        #[command(flatten)]
+        mind: MindArg,
     },
+    /// The story of an outage with its figures; about half a minute
+    Demo,
     /// Play scenario files and print each expectation with what was measured
     Run {
         #[arg(required = true)]
@@ -56,8 +63,12 @@ impl From<MindArg> for Mind {
 /// Must be called before any thread is started: a user namespace can only be entered by a process with one.
 pub fn run(args: LabArgs) -> u8 {
     let result = match args.command {
-        LabCommand::Up { uplinks } => inside(|| lab::up(usize::from(uplinks), &mut io::stdout().lock())),
+        LabCommand::Up { scenario, uplinks, mind } => {
+            let uplinks = uplinks.map(usize::from);
+            inside(|| lab::up(scenario.as_deref(), uplinks, mind.into(), &mut io::stdout().lock()))
+        }
         LabCommand::Run { scenarios, mind } => inside(|| run_files(&scenarios, mind.into(), &mut io::stdout().lock())),
+        LabCommand::Demo => inside(|| demo::run(Style::of_stdout(), &mut io::stdout().lock())),
         LabCommand::Bench { runs } => inside(|| bench::run(runs, &mut io::stdout().lock())),
         LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
     };

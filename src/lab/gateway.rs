@@ -188,6 +188,16 @@ impl Gateway {
         families.iter().find_map(|family| family["evidence"]["cause"].as_str()).map(str::to_owned)
     }
 
+    /// The uplink that the daemon says a path takes, when it is the same for all its families.
+    pub fn path_uplink(&self, path: &str) -> Option<String> {
+        let status = self.status()?;
+        let path = status["paths"].as_array()?.iter().find(|it| it["name"] == path)?.clone();
+        let families = path["families"].as_array()?;
+        let mut uplinks = families.iter().map(|family| family["uplinks"][0]["uplink"].as_str());
+        let first = uplinks.next()??;
+        uplinks.all(|uplink| uplink == Some(first)).then(|| first.to_owned())
+    }
+
     /// The highest loss that the daemon claims of any uplink and family, 0 to 1.
     pub fn worst_loss(&self) -> Option<f64> {
         let status = self.status()?;

@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod bench;
 pub mod clients;
 pub mod clock;
+pub mod demo;
 pub mod dns;
 mod error;
 pub mod gateway;
@@ -23,17 +24,34 @@ pub mod units;
 pub use error::LabError;
 
 use std::io::Write;
+use std::path::Path;
 
-/// Builds a branch and keeps it until the process is stopped.
-pub fn up(uplinks: usize, out: &mut dyn Write) -> Result<bool, LabError> {
+use gateway::Mind;
+use scenario::file::Scenario;
+
+/// What `lab up` builds when no scenario says otherwise.
+const USUAL: &str = r#"
+title = "a branch with two lines"
+uplink = [{ medium = "fibre" }, { medium = "cable" }]
+step = [{ title = "nothing happens", for = "0s" }]
+"#;
+
+/// Builds a branch, starts the daemon and keeps both until the process is stopped.
+pub fn up(scenario: Option<&Path>, uplinks: Option<usize>, mind: Mind, out: &mut dyn Write) -> Result<bool, LabError> {
     let begun = clock::now();
-    let plan = topology::BranchPlan { uplinks: vec![topology::UplinkPlan::default(); uplinks], seed: 1 };
-    let branch = topology::Branch::build(&plan)?;
-    branch.publish()?;
-    let took = clock::now().since(begun);
-    let hosts: Vec<_> = branch.hosts().map(netns::Namespace::name).collect();
-    let said = writeln!(out, "up in {} ms: {}\nCtrl-C takes it down", took.as_millis(), hosts.join(" "));
-    said.map_err(|source| LabError::Io { what: "write to the terminal".to_owned(), source })?;
+    let mut scenario = match scenario {
+        Some(file) => Scenario::read(file)?,
+        None => toml::from_str(USUAL).map_err(|error| LabError::Other(error.to_string()))?,
+    };
+    scenario.uplink_count = uplinks.or(scenario.uplink_count);
+    // Where the commands of a shell on the gateway look for the socket by themselves.
+    let mut world = scenario::run::begin(&scenario, mind, Path::new("/run/causeway"))?;
+    world.gateway.start_front()?;
+    let hosts: Vec<_> = world.branch.hosts().map(netns::Namespace::name).collect();
+    let took = units::show(clock::now().since(begun));
+    let names = hosts.join(" ");
+    let text = format!("up after {took}: {names}\n`causeway lab shell HOST` enters one; Ctrl-C takes all down\n");
+    print::write(out, &text)?;
     loop {
         std::thread::park();
     }

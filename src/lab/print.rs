@@ -23,3 +23,41 @@ pub fn scenario(title: &str, findings: &Findings, out: &mut dyn Write) -> Result
 pub fn write(out: &mut dyn Write, text: &str) -> Result<(), LabError> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).doing(|| "write to the terminal".to_owned())
 }
+
+/// Colour, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    colored: bool,
+}
+
+impl Style {
+    pub fn plain() -> Self {
+        Self { colored: false }
+    }
+
+    /// Colour only on a terminal whose user did not refuse it.
+    pub fn of_stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colored: !refused && std::io::IsTerminal::is_terminal(&std::io::stdout()) }
+    }
+
+    pub fn head(self, text: &str) -> String {
+        format!("\n{}\n", self.paint("1", text))
+    }
+
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    pub fn dim(self, text: &str) -> String {
+        self.paint("36", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colored { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}

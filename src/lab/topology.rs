@@ -162,6 +162,14 @@ table inet world {
 }
 ";
 
+/// The plan has no duplicate addresses. Looking for them leaves a link-local address unusable for two seconds, and with
+/// it the search for neighbours.
+const NO_DUPLICATES: [(&str, &str); 3] = [
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+    ("ipv6/conf/default/dad_transmits", "0"),
+];
+
 fn set_kernel_up(
     gateway: &Namespace,
     internet: &Namespace,

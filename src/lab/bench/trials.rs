@@ -57,8 +57,9 @@ step = [{ title = "lossy", do = { line = { name = "a", direction = "down", set =
 /// The second LAN host works on the backup by a rule of its own.
 const TWO_PATHS: &str = r#"
 title = "healthy flows"
+ready = { second = "b" }
 paths = '''[
-  { name = "second", match = { source = ["10.16.0.12/32"] }, prefer = ["b", "a"] },
+  { name = "second", match = { source = ["10.16.0.12/32"] }, prefer = ["b", "a"], failback = { after = "0s" } },
   { name = "default", prefer = ["a", "b"] },
 ]'''
 uplink = [{ medium = "fibre" }, { medium = "fibre" }]

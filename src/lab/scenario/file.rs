@@ -27,6 +27,9 @@ pub struct Scenario {
     /// `paths` and `probes.targets` of the daemon's config, as they are.
     pub paths: Option<String>,
     pub targets: Option<String>,
+    /// Uplinks that other paths than `default` take before the traffic starts.
+    #[serde(default)]
+    pub ready: BTreeMap<String, String>,
     #[serde(default)]
     pub traffic: Vec<Traffic>,
     #[serde(rename = "step")]

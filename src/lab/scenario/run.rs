@@ -94,12 +94,22 @@ pub fn begin(scenario: &Scenario, mind: Mind, folder: &Path) -> Result<World, La
     branch.publish()?;
     let mut gateway = Gateway::start(&branch.gateway, &scenario.gateway(), mind, folder)?;
     gateway.wait_ready(branch.lines.len(), READY_WITHIN)?;
+    if mind == Mind::Daemon {
+        let on_its_way = |(path, uplink): (&String, &String)| gateway.path_uplink(path).as_ref() == Some(uplink);
+        let settled = || scenario.ready.iter().all(on_its_way).then_some(());
+        let what = format!("paths as in {:?}", scenario.ready);
+        clock::wait_for(READY_WITHIN, SAMPLE_EVERY, settled).ok_or_else(|| LabError::Timeout {
+            what,
+            at_most: READY_WITHIN,
+            why: gateway.last_words("run.log"),
+        })?;
+    }
     let leases = plan.uplinks.iter().map(|uplink| Lease::first(!uplink.ipv6_only)).collect();
     Ok(World { branch, gateway, leases })
 }
 
-/// First probes, first choice; 64 uplinks take longer than two.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+/// First probes, first choice; on a busy machine lines look shaky until it calms down.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Sessions connect and flows come back within a round trip; a lost SYN takes a second.
 const TRAFFIC_WITHIN: Duration = Duration::from_secs(10);
 /// What was sent this shortly before the end of a step may still be under way.
