@@ -164,6 +164,7 @@ fn leases_change_as_dhcp_changes_them() {
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Two lines, static routes instead of the daemon. `None` where namespaces are refused.
+#[expect(clippy::print_stderr, reason = "a test that did nothing must say so")]
 fn branch(line: Impairment) -> Option<(Branch, Gateway, MutexGuard<'static, ()>)> {
     let turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !sandbox::allowed() {

@@ -101,7 +101,7 @@ fn octet(index: usize) -> u8 {
 /// The host part is written in decimal digits (`::20` for .20), so that both families read alike.
 fn decimal(a: u16, b: u16, c: u16, d: u16, host: u8) -> Ipv6Addr {
     let host = u16::from(host);
-    let digits = (host / 100) << 8 | (host / 10 % 10) << 4 | host % 10;
+    let digits = (host / 100) << 8 | (host / 10 % 10) << 4 | (host % 10);
     Ipv6Addr::new(a, b, c, d, 0, 0, 0, digits)
 }
 

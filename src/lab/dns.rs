@@ -43,10 +43,14 @@ pub fn ask(server: IpAddr, name: &str, family: Family, within: std::time::Durati
     let mut buffer = [0; 1500];
     let (length, _) = socket.recv_from(&mut buffer).ok()?;
     let reply = Packet::parse(&buffer[..length]).ok()?;
-    let addresses = reply.answers.iter().filter_map(|record| match &record.rdata {
-        RData::A(a) => Some(IpAddr::from(a.address.to_be_bytes())),
-        RData::AAAA(aaaa) => Some(IpAddr::from(aaaa.address.to_be_bytes())),
-        _ => None,
+    let addresses = reply.answers.iter().filter_map(|record| {
+        if let RData::A(a) = &record.rdata {
+            return Some(IpAddr::from(a.address.to_be_bytes()));
+        }
+        if let RData::AAAA(aaaa) = &record.rdata {
+            return Some(IpAddr::from(aaaa.address.to_be_bytes()));
+        }
+        None
     });
     Some(addresses.collect())
 }

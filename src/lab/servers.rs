@@ -26,7 +26,7 @@ impl Servers {
             serve_udp(host, port::DNS, |question| super::dns::answer(question, honest))?;
             serve_tcp(host, port::ECHO, echo)?;
             serve_tcp(host, port::HTTP, |stream| http(stream, &page))?;
-            serve_tcp(host, port::STREAM, |stream| pour(stream))?;
+            serve_tcp(host, port::STREAM, pour)?;
         }
         Ok(Self { _private: () })
     }

@@ -86,6 +86,11 @@ impl Branch {
         let providers: Vec<_> =
             (0..count).map(|index| Namespace::new(&format!("isp-{}", uplink_name(index)))).collect::<Result<_, _>>()?;
 
+        for host in [&lan1, &lan2, &switch, &gateway, &internet, &far, &office].into_iter().chain(&providers) {
+            host.sysctl(&NO_DUPLICATES)?;
+        }
+        // Packet sockets must carry the hosts' frames and nothing of their own.
+        wires.sysctl(&[("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")])?;
         set_kernel_up(&gateway, &internet, &far, &office, &providers)?;
         connect_lan(&switch, &gateway, &lan1, &lan2)?;
         connect_servers(&internet, &far, "far", plan::far)?;

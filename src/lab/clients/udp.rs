@@ -156,6 +156,14 @@ impl Record {
         longest.max(until.since(last))
     }
 
+    /// When the first reply that never came was due: by the round trip of the packet before it.
+    pub fn first_missed(&self, from: Instant, until: Instant) -> Option<Instant> {
+        let begin = self.packets.partition_point(|packet| packet.sent < from);
+        let index = begin + self.between(from, until).iter().position(|packet| packet.back.is_none())?;
+        let trip = self.packets[..index].iter().rev().find_map(|packet| Some(packet.back?.since(packet.sent)))?;
+        Some(self.packets[index].sent + trip)
+    }
+
     fn between(&self, from: Instant, until: Instant) -> &[Packet] {
         let begin = self.packets.partition_point(|packet| packet.sent < from);
         let end = self.packets.partition_point(|packet| packet.sent < until);
@@ -182,6 +190,7 @@ mod tests {
         let outage = record(|ms| (500..720).contains(&ms));
         assert_eq!(outage.steady_after(at(500), at(1900)), Some(Duration::from_millis(220)));
         assert_eq!(outage.lost(at(500), at(1900)), 220);
+        assert_eq!(outage.first_missed(at(500), at(1900)), Some(at(505)));
         assert_eq!(outage.longest_gap(at(400), at(1900)), Duration::from_millis(221));
     }
 

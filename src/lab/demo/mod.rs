@@ -97,7 +97,13 @@ fn outage_promises(
     out: &mut dyn Write,
 ) -> Result<Vec<Promise>, LabError> {
     let (facts, until) = (facts(traffic), clock::now() - UNDER_WAY);
-    write(out, &told::timeline(&world.gateway.events(), outage, until, "the line falls silent", style))?;
+    let mut seen = vec![(outage, "the line falls silent".to_owned())];
+    let missed = facts.iter().find_map(|(_, facts)| match facts {
+        Facts::Udp(record) => record.first_missed(outage, until),
+        Facts::Tcp(_) => None,
+    });
+    seen.extend(missed.map(|at| (at, "the call misses its first reply".to_owned())));
+    write(out, &told::timeline(&world.gateway.events(), &seen, outage, until, style))?;
     write(out, &told::clients(&facts, outage, until))?;
     let mut promises = Vec::new();
     for (name, facts) in &facts {
@@ -137,7 +143,8 @@ fn return_promises(
     let returned = clock::wait_for(RETURN_WITHIN, Duration::from_millis(50), active);
     std::thread::sleep(AFTER_RETURN);
     let (facts, until) = (facts(traffic), clock::now() - UNDER_WAY);
-    write(out, &told::timeline(&world.gateway.events(), repaired, until, "the line answers again", style))?;
+    let seen = [(repaired, "the line carries packets again".to_owned())];
+    write(out, &told::timeline(&world.gateway.events(), &seen, repaired, until, style))?;
     let (mut lost, mut ended) = (0, 0);
     for (_, facts) in &facts {
         match facts {

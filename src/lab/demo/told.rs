@@ -27,10 +27,10 @@ impl Promise {
 
 pub(super) fn opening(style: Style) -> String {
     let picture = "
-   call           \\                       .- line A, fibre, provider A -.
-   card terminal   \\__ LAN __ gateway __ /                               \\
-   waiting till    /                     \\                               / internet
-   download       /                       '- line B, cable, provider B -'
+   call ----------.                  .-- line A, fibre, provider A --.
+   card terminal -+                  |                               |
+   waiting till --+-- LAN -- gateway +                               +- internet
+   download ------'                  '-- line B, cable, provider B --'
 ";
     format!("{}{picture}\n", style.head("Causeway: a shop with two internet lines"))
 }
@@ -58,16 +58,26 @@ pub(super) fn calm(facts: &[(String, Facts)], from: Instant, until: Instant) -> 
     lines.collect()
 }
 
-/// What the daemon said between two instants, one line each; IPv4 stands for both families.
-pub(super) fn timeline(events: &[Value], from: Instant, until: Instant, first: &str, style: Style) -> String {
+/// What was seen from outside and what the daemon said between two instants, one line each; IPv4 stands for both
+/// families.
+pub(super) fn timeline(
+    events: &[Value],
+    seen: &[(Instant, String)],
+    from: Instant,
+    until: Instant,
+    style: Style,
+) -> String {
     let told = events.iter().filter_map(|event| {
         let at = event["boot_ms"].as_u64()?;
         let message = event["message"].as_str()?;
         let within = at >= from.millis() && at <= until.millis() && !message.contains("ipv6");
         within.then(|| (at - from.millis(), message.replace(" (ipv4)", "")))
     });
-    let entries = std::iter::once((0, first.to_owned())).chain(told);
-    let lines = entries.map(|(at, message)| {
+    let seen = seen.iter().map(|(at, what)| (at.since(from).as_millis().try_into().unwrap_or(u64::MAX), what.clone()));
+    let mut entries: Vec<(u64, String)> = seen.chain(told).collect();
+    entries.sort_by_key(|(at, _)| *at);
+    entries.dedup();
+    let lines = entries.into_iter().map(|(at, message)| {
         let at = format!("t+{:<8}", show(Duration::from_millis(at)).replace(".0 ms", " ms"));
         wrapped(&style.dim(&at), &message)
     });
@@ -165,7 +175,8 @@ mod tests {
         let event = |boot_ms: u64, message: &str| serde_json::json!({ "boot_ms": boot_ms, "message": message });
         let events = [event(5, "before"), event(130, "a (ipv4) up → down"), event(131, "a (ipv6) up → down")];
         let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
-        let text = timeline(&events, at(100), at(900), "silence", Style::plain());
+        let seen = [(at(100), "silence".to_owned())];
+        let text = timeline(&events, &seen, at(100), at(900), Style::plain());
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("t+30 ms") && text.contains("a up → down"), "{text}");
     }
