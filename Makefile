@@ -39,8 +39,6 @@ lints: ## formatting and lints, of the lab's build and the image's
 	cargo clippy --locked --lib --bins -- -D warnings
 	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
 	cargo clippy --locked --all-targets -- -D warnings -A clippy::disallowed_methods # tests may measure time
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --lib --bins --no-default-features -- -D warnings
 
 units: ## all tests but scenarios and the simulator
 ifneq ($(nextest),)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::chronicle::Chronicle;
+use super::fence::Fence;
 use super::filter::{self, Filtered};
 use super::hands::{Done, Hands, JOBS, Job, Look, chain, selection_of};
 use super::meter::{self, Order, Reading};
@@ -26,7 +28,7 @@ use crate::apply::switch::Rescan;
 use crate::config::model::{Family, Gateway, PathId, UplinkId};
 use crate::control::io::{Answer, Incoming, Server};
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
-use crate::control::snapshot::Snapshot;
+use crate::control::snapshot::{Process, Snapshot};
 use crate::control::status::{ConfigStatus, InternetState, Status};
 use crate::engine::Engine;
 use crate::engine::action::{Action, DrillRefusal, Fact, Switch};
@@ -86,6 +88,7 @@ struct Driver {
     control_dropped: (Arc<AtomicU64>, u64),
     probes_dropped: u64,
     watchdog: bool,
+    sandboxed: bool,
     ready: bool,
 }
 
@@ -160,6 +163,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         control_dropped: (control_dropped, 0),
         probes_dropped: 0,
         watchdog: sd_notify::watchdog_enabled().is_some(),
+        sandboxed: false,
         ready: false,
         world,
         core,
@@ -175,6 +179,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|source| RunError::Runtime { source })?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| RunError::Runtime { source })?;
 
+    driver.fence(&options);
     let mut batch = Vec::new();
     loop {
         let wait = driver.deadline().since(clock::now());
@@ -429,6 +434,19 @@ impl Driver {
         }
     }
 
+    /// All handles are open and nothing from outside was read: from here on the process has only what it needs. Where the
+    /// kernel has no such fences forwarding goes on, and the status says so.
+    fn fence(&mut self, options: &Options) {
+        let sockets = options.socket.parent().unwrap_or(Path::new("/"));
+        let fenced = Fence::run(&options.config_file, &options.state, sockets).enter();
+        self.sandboxed = fenced.is_whole();
+        for error in [fenced.landlock.as_ref().err(), fenced.seccomp.as_ref().err()].into_iter().flatten() {
+            let warning = format!("the daemon is not fenced in: {}", chain(error));
+            tracing::warn!("{warning}");
+            self.warnings.push(warning);
+        }
+    }
+
     /// The first look is over: what the engine wants is what the kernel has.
     fn become_ready(&mut self) {
         if !std::mem::replace(&mut self.ready, true) {
@@ -574,7 +592,7 @@ impl Driver {
                 let snapshot = Snapshot {
                     status: self.status(now),
                     counts: self.chronicle.counts.clone(),
-                    process: process(clock::wall_ms().is_some()),
+                    process: Process { sandboxed: self.sandboxed, ..process(clock::wall_ms().is_some()) },
                 };
                 Reply::Snapshot(Box::new(snapshot)).into()
             }
