@@ -143,5 +143,3 @@ impl World {
         self.netlink.dump().await.map_err(|source| RunError::Kernel { source })
     }
 }
-
-pub mod fence;
