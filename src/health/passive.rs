@@ -10,6 +10,8 @@ const ENOUGH_SENT: u64 = 3;
 /// Broadcasts of neighbours on the same segment are no answers: what came in counts when it is at least an eighth of what
 /// went out.
 const NOISE: u64 = 8;
+/// So many readings in a row with answers make a conversation; when it breaks off that is silence from that moment on.
+const CONVERSATION: u32 = 5;
 /// A stream that never gets answers (a camera, syslog) must not cause a burst again and again: after a false alarm the
 /// trigger rests this long, doubling up to the second value.
 const REST: Duration = Duration::from_secs(1);
@@ -21,6 +23,10 @@ pub struct Passive {
     /// When packets last came in.
     grew: Option<Instant>,
     sent_since: u64,
+    /// Readings in a row in which packets came in.
+    streak: u32,
+    /// The streak before the present silence was a conversation.
+    broke_off: bool,
     received_since_reply: u64,
     sent_since_reply: u64,
     rest: Duration,
@@ -45,7 +51,13 @@ impl Passive {
         if received > 0 && received.saturating_mul(NOISE) >= sent {
             self.grew = Some(now);
             self.sent_since = 0;
+            self.streak = self.streak.saturating_add(1);
+            self.broke_off = false;
         } else {
+            if self.streak > 0 && sent > 0 {
+                self.broke_off = self.streak >= CONVERSATION;
+                self.streak = 0;
+            }
             self.sent_since = self.sent_since.saturating_add(sent);
         }
     }
@@ -90,6 +102,11 @@ impl Passive {
             && self.grew.is_some_and(|grew| now.since(grew) >= quiet_after)
     }
 
+    /// A conversation broke off, and we go on talking: the silence counts from its last packet.
+    pub fn is_broken_off(&self) -> bool {
+        self.broke_off && self.sent_since >= ENOUGH_SENT
+    }
+
     /// Forwarded traffic is answered although no probe is: then the probes' targets are the likelier fault.
     pub fn is_answered(&self) -> bool {
         self.received_since_reply >= 50 && self.received_since_reply.saturating_mul(4) >= self.sent_since_reply
@@ -131,6 +148,24 @@ mod tests {
             passive.handle_counters(n, n * 50, at(2_000 + n * 50));
         }
         assert!(passive.is_quiet(at(2_450), QUIET), "one stray packet against fifty is noise");
+    }
+
+    #[test]
+    fn only_a_conversation_can_break_off() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, at(0));
+        for n in 1..=10 {
+            passive.handle_counters(n * 20, n * 20, at(n * 20));
+        }
+        passive.handle_counters(200, 220, at(220));
+        assert!(passive.is_broken_off());
+        passive.handle_counters(220, 240, at(240));
+        assert!(!passive.is_broken_off(), "it goes on");
+        // A camera sends all the time and only probes are answered, one reading in five.
+        for n in 13..100 {
+            passive.handle_counters(220 + n / 5, n * 20, at(n * 20));
+            assert!(!passive.is_broken_off());
+        }
     }
 
     #[test]

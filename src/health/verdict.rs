@@ -389,9 +389,17 @@ impl Line {
             && self.stalls.void >= u32::from(self.profile.min_probes)
             && unanswered_for >= dead_after + STARVED_MARGIN;
         let most = dead_after * 2;
+        // A conversation that broke off is evidence by itself, once even a tenfold RTT would have let it go on; the
+        // probes then only have to be overdue.
+        let spike = self.members().map(|(_, target)| target.rtt.patience(dead_after).min(most)).max();
+        let broken_off = self.passive.is_broken_off() && spike.is_some_and(|spike| silent_for >= spike);
         let mut silence = Silence { targets: Vec::new(), unanswered: 0, silent_for: unanswered_for };
         for (id, target) in self.members() {
-            let patience = target.rtt.patience(least).min(most.max(least));
+            let patience = if broken_off {
+                target.rtt.overdue_after(self.profile.overdue_floor, dead_after / 2)
+            } else {
+                target.rtt.patience(least).min(most.max(least))
+            };
             let oldest = self.flight.oldest_sent_after(id, target.answered_up_to);
             if starved || oldest.is_some_and(|sent| now.since(sent) >= patience) {
                 silence.targets.push(id);
