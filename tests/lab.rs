@@ -3,6 +3,8 @@
 
 #![cfg(feature = "lab")]
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,7 +28,8 @@ fn every_scenario_file_can_be_read() {
     for file in files {
         let scenario = Scenario::read(&file.path()).unwrap_or_else(|error| panic!("{error}"));
         let config = scenario.gateway().text();
-        toml::from_str::<toml::Table>(&config).unwrap_or_else(|error| panic!("{:?}: {error}\n{config}", file.path()));
+        let name = file.path().display().to_string();
+        causeway::config::parse(&name, &config).unwrap_or_else(|faults| panic!("{name}: {faults}\n{config}"));
     }
 }
 
@@ -158,6 +161,30 @@ fn leases_change_as_dhcp_changes_them() {
     assert_eq!(gateway.active(Family::V6).as_deref(), Some("b"));
     networkd::regain(&branch.gateway, 0, third).expect("and come back");
     assert_eq!(gateway.active(Family::V4).as_deref(), Some("a"));
+}
+
+#[test]
+fn a_killed_lab_leaves_nothing_behind() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !sandbox::allowed() {
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_causeway");
+    let mut up =
+        Command::new(program).args(["lab", "up", "--no-daemon"]).stdout(Stdio::piped()).spawn().expect("starts");
+    let mut said = String::new();
+    BufReader::new(up.stdout.take().expect("stdout is piped")).read_line(&mut said).expect("it says that it is up");
+    assert!(said.contains("isp-b"), "{said}");
+    let shell = |command: &[&str]| {
+        let output = Command::new(program).args(["lab", "shell", "gateway", "--"]).args(command).output();
+        let output = output.expect("the shell starts");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(shell(&["ip", "link", "show", "wan1"]).is_some_and(|said| said.contains("wan1")));
+    // The outer process has no chance to clean up.
+    up.kill().expect("it runs");
+    up.wait().expect("it was ours");
+    wait_until("nobody is in the lab's namespaces", || shell(&["true"]).is_none());
 }
 
 /// What is timed must not compete with another test's traffic.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::error::LabError;
 use super::netns::Namespace;
-use super::servers::{http, ok, serve_tcp, serve_udp};
+use super::servers::{Servers, http, ok};
 use super::{addresses as plan, dns};
 use crate::config::model::Family;
 
@@ -46,9 +46,9 @@ impl Mode {
 }
 
 /// Starts the portal's servers; they are asked only in [`Mode::Portal`].
-pub fn prepare(provider: &Namespace) -> Result<(), LabError> {
-    serve_tcp(provider, PORTAL_HTTP, |stream| http(stream, &|_| ok("Welcome! Please accept our terms.\n")))?;
-    serve_udp(provider, PORTAL_DNS, |question| dns::answer(question, |_, family| Some(portal(family))))
+pub fn prepare(provider: &Namespace, servers: &Servers) -> Result<(), LabError> {
+    servers.tcp(provider, PORTAL_HTTP, |stream, _| http(stream, &|_| ok("Welcome! Please accept our terms.\n")))?;
+    servers.udp(provider, PORTAL_DNS, |question| dns::answer(question, |_, family| Some(portal(family))))
 }
 
 const PORTAL_HTTP: u16 = 8081;

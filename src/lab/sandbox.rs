@@ -6,12 +6,13 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
 
 use super::error::{Doing as _, LabError};
+use super::netns::Namespace;
 
 /// Set for the process inside.
 const MARK: &str = "CAUSEWAY_LAB";
@@ -69,12 +70,26 @@ fn settle() -> Result<(), LabError> {
 /// Where `ip netns` looks for names.
 const HOSTS: &str = "/run/netns";
 
-/// Gives a namespace a name inside the lab's own mounts, for [`enter_host`] and `ip netns`.
-pub fn publish(host: &super::netns::Namespace) -> Result<(), LabError> {
+/// A host's name in the lab's own mounts, for [`enter_host`] and `ip netns`; withdrawn when dropped.
+#[derive(Debug)]
+pub struct Published {
+    place: String,
+}
+
+pub fn publish(host: &Namespace) -> Result<Published, LabError> {
     let place = format!("{HOSTS}/{}", host.name());
     std::fs::write(&place, "").doing(|| format!("make {place}"))?;
-    let none = None::<&str>;
-    mount(Some(host.path().as_str()), place.as_str(), none, MsFlags::MS_BIND, none).doing(|| format!("name {place}"))
+    let (path, none) = (host.path(), None::<&str>);
+    mount(Some(path.as_str()), place.as_str(), none, MsFlags::MS_BIND, none).doing(|| format!("name {place}"))?;
+    Ok(Published { place })
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        // What cannot be taken away goes with the lab's mounts.
+        let _ = umount2(self.place.as_str(), MntFlags::MNT_DETACH);
+        let _ = std::fs::remove_file(&self.place);
+    }
 }
 
 /// Becomes a shell (or `command`) on `host` of the lab that runs now; returns only if that fails.

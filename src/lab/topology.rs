@@ -17,6 +17,7 @@ use super::line::Impairment;
 use super::line::port::Port;
 use super::line::wire::{Line, Wire};
 use super::netns::Namespace;
+use super::sandbox::Published;
 use super::servers::Servers;
 use super::{networkd, provider, sandbox};
 use crate::config::model::Family;
@@ -110,7 +111,7 @@ impl Branch {
             networkd::uplink_up(&gateway, index, networkd::Lease::first(!uplink.ipv6_only))?;
         }
         let servers = Servers::start(&far, &office, &internet)?;
-        providers.iter().try_for_each(provider::prepare)?;
+        providers.iter().try_for_each(|provider| provider::prepare(provider, &servers))?;
         let wire = Wire::start(lines.clone())?;
         let branch = Self {
             lan1,
@@ -136,9 +137,9 @@ impl Branch {
             .chain(&self.providers)
     }
 
-    /// Names the hosts for `lab shell`; only inside the lab's own mounts.
-    pub fn publish(&self) -> Result<(), LabError> {
-        self.hosts().try_for_each(sandbox::publish)
+    /// Names the hosts for `lab shell`, as long as what is returned lives; only inside the lab's own mounts.
+    pub fn publish(&self) -> Result<Vec<Published>, LabError> {
+        self.hosts().map(sandbox::publish).collect()
     }
 
     pub fn line(&self, name: &str) -> Option<(usize, &Arc<Line>)> {

@@ -72,13 +72,12 @@ impl Row {
         let unit = |value| self.unit.show(value);
         let verdict = if self.met() { "met" } else { "NOT MET" };
         format!(
-            "{:<40}{:>9}{:>9}{:>9}  {verdict}\n{:<40}{:>9}  elsewhere: {}\n",
+            "{:<40}{:>9}{:>9}{:>9}  {verdict}\n    bar: at most {}; elsewhere: {}\n",
             self.what,
             unit(self.median()),
             unit(self.quantile(0.95)),
             unit(self.quantile(1.0)),
-            "",
-            format!("<= {}", unit(self.bar)),
+            unit(self.bar),
             self.elsewhere,
         )
     }
@@ -116,7 +115,9 @@ mod tests {
 
     #[test]
     fn a_row_is_met_by_its_median_and_fits_a_terminal() {
-        let row = |samples| Row::new("silent outage, fast: steady again", "0.59 s", 0.15, Unit::Seconds, samples);
+        let row = |samples| {
+            Row::new("silent outage, fast: steady again", "0.59 s (tuned dpinger), 1.3 s", 0.15, Unit::Seconds, samples)
+        };
         assert!(row(vec![0.1, 0.12, 9.0]).met());
         assert!(!row(vec![0.1, 0.16, f64::INFINITY]).met());
         assert!(!row(Vec::new()).met(), "nothing measured is nothing met");

@@ -13,6 +13,7 @@ use crate::lab::gateway::Gateway;
 use crate::lab::line::Direction;
 use crate::lab::line::wire::Line;
 use crate::lab::networkd::{self, Lease};
+use crate::lab::sandbox::Published;
 use crate::lab::topology::Branch;
 use crate::lab::{addresses as plan, provider};
 use crate::time::Instant;
@@ -20,10 +21,12 @@ use crate::time::Instant;
 /// The branch with what the lab remembers of it.
 #[derive(Debug)]
 pub struct World {
-    pub branch: Branch,
+    // Dropped in this order: the daemon first, the branch last.
     pub gateway: Gateway,
     /// What DHCP gave each uplink last.
     pub leases: Vec<Lease>,
+    pub(super) _names: Vec<Published>,
+    pub branch: Branch,
 }
 
 /// A long fault goes on in its own thread while the step is watched.

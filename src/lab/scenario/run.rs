@@ -91,7 +91,7 @@ pub fn run(scenario: &Scenario, mind: Mind, folder: &Path) -> Result<Findings, L
 pub fn begin(scenario: &Scenario, mind: Mind, folder: &Path) -> Result<World, LabError> {
     let plan = scenario.branch();
     let branch = Branch::build(&plan)?;
-    branch.publish()?;
+    let names = branch.publish()?;
     let mut gateway = Gateway::start(&branch.gateway, &scenario.gateway(), mind, folder)?;
     gateway.wait_ready(branch.lines.len(), READY_WITHIN)?;
     if mind == Mind::Daemon {
@@ -105,7 +105,7 @@ pub fn begin(scenario: &Scenario, mind: Mind, folder: &Path) -> Result<World, La
         })?;
     }
     let leases = plan.uplinks.iter().map(|uplink| Lease::first(!uplink.ipv6_only)).collect();
-    Ok(World { branch, gateway, leases })
+    Ok(World { gateway, leases, _names: names, branch })
 }
 
 /// First probes, first choice; on a busy machine lines look shaky until it calms down.
