@@ -20,6 +20,7 @@ pub mod scenario;
 pub mod servers;
 pub mod topology;
 pub mod units;
+mod warm;
 
 pub use error::LabError;
 

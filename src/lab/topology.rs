@@ -19,7 +19,7 @@ use super::line::wire::{Line, Wire};
 use super::netns::Namespace;
 use super::sandbox::Published;
 use super::servers::Servers;
-use super::{networkd, provider, sandbox};
+use super::{networkd, provider, sandbox, warm};
 use crate::config::model::Family;
 
 /// What one uplink is like at the start.
@@ -113,6 +113,8 @@ impl Branch {
         let servers = Servers::start(&far, &office, &internet)?;
         providers.iter().try_for_each(|provider| provider::prepare(provider, &servers))?;
         let wire = Wire::start(lines.clone())?;
+        let families = |uplink: &UplinkPlan| if uplink.ipv6_only { vec![Family::V6] } else { Family::BOTH.to_vec() };
+        warm::up(&gateway, &branch.uplinks.iter().map(families).collect::<Vec<_>>())?;
         let branch = Self {
             lan1,
             lan2,
@@ -183,7 +185,7 @@ fn set_kernel_up(
     office: &Namespace,
     providers: &[Namespace],
 ) -> Result<(), LabError> {
-    const ROUTER: [(&str, &str); 6] = [
+    const ROUTER: [(&str, &str); 7] = [
         ("ipv4/ip_forward", "1"),
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
@@ -192,6 +194,7 @@ fn set_kernel_up(
         ("ipv4/conf/all/promote_secondaries", "1"),
         // Routers of the lab answer every probe; limits are a fault of their own.
         ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
     ];
     for router in providers.iter().chain([gateway, internet]) {
         router.sysctl(&ROUTER)?;
