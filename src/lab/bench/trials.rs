@@ -26,7 +26,7 @@ kind = "idle"
 
 pub const SILENT_FAST: &str = r#"
 title = "silent, fast"
-uplink = [{ medium = "fibre" }, { medium = "fibre" }]
+uplink = [{ medium = "fibre", line = { delay = "2ms" } }, { medium = "fibre", line = { delay = "2ms" } }]
 step = [{ title = "silent", do = { line = { name = "a", set = { silent = true } } }, for = "2s" }]
 "#;
 
@@ -38,13 +38,13 @@ step = [{ title = "silent", do = { line = { name = "a", set = { silent = true } 
 
 const CARRIER: &str = r#"
 title = "carrier"
-uplink = [{ medium = "fibre" }, { medium = "fibre" }]
+uplink = [{ medium = "fibre", line = { delay = "2ms" } }, { medium = "fibre", line = { delay = "2ms" } }]
 step = [{ title = "pulled", do = { carrier = { line = "a", on = false } }, for = "1s" }]
 "#;
 
 const BROWN_OUT_FAST: &str = r#"
 title = "60 % loss, fast"
-uplink = [{ medium = "fibre" }, { medium = "fibre" }]
+uplink = [{ medium = "fibre", line = { delay = "2ms" } }, { medium = "fibre", line = { delay = "2ms" } }]
 step = [{ title = "lossy", do = { line = { name = "a", direction = "down", set = { loss = "60%" } } }, for = "4s" }]
 "#;
 
@@ -62,7 +62,7 @@ paths = '''[
   { name = "second", match = { source = ["10.16.0.12/32"] }, prefer = ["b", "a"], failback = { after = "0s" } },
   { name = "default", prefer = ["a", "b"] },
 ]'''
-uplink = [{ medium = "fibre" }, { medium = "fibre" }]
+uplink = [{ medium = "fibre", line = { delay = "2ms" } }, { medium = "fibre", line = { delay = "2ms" } }]
 step = [{ title = "silent", do = { line = { name = "a", set = { silent = true } } }, for = "2s" }]
 traffic = [
   { name = "call", kind = "udp", from = "lan2" },
