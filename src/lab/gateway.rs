@@ -150,6 +150,10 @@ impl Gateway {
         ready.ok_or_else(|| LabError::Timeout { what, at_most, why: self.last_words("run.log") })
     }
 
+    pub fn host(&self) -> &Namespace {
+        &self.host
+    }
+
     /// The uplink that a new flow from the LAN would take, as the kernel says.
     pub fn active(&self, family: Family) -> Option<String> {
         active(&self.host, family)

@@ -9,6 +9,7 @@ use crate::lab::gateway::Mind;
 use crate::lab::scenario::expect::Facts;
 use crate::lab::scenario::file::Scenario;
 use crate::lab::scenario::run::{UNDER_WAY, begin, start_traffic, state_folder};
+use crate::lab::switches::Switches;
 use crate::time::Instant;
 
 /// What a call, a card terminal and a waiting till go through; the second uplink is the backup.
@@ -77,6 +78,8 @@ struct Trial {
     fault: Instant,
     until: Instant,
     clients: Vec<(String, Facts)>,
+    /// From the fault to the first route that was replaced.
+    switched: Option<Duration>,
 }
 
 impl Trial {
@@ -88,6 +91,7 @@ impl Trial {
         let mut world = begin(&scenario, Mind::Daemon, &state_folder()?)?;
         let traffic = start_traffic(&world.branch, &scenario.traffic)?;
         std::thread::sleep(SETTLE + phase(number));
+        let switches = Switches::watch(world.gateway.host())?;
         let step = &scenario.steps[0];
         let fault = match &step.fault {
             Some(fault) => world.begin(fault)?.at,
@@ -97,7 +101,7 @@ impl Trial {
         let until = clock::now();
         std::thread::sleep(UNDER_WAY);
         let clients = traffic.iter().map(|running| (running.name.clone(), running.client.facts())).collect();
-        Ok(Self { fault, until, clients })
+        Ok(Self { fault, until, clients, switched: switches.first_after(fault) })
     }
 
     fn steady(&self) -> f64 {
@@ -162,7 +166,7 @@ pub fn silent(text: &str, profile: &str, bar: f64, elsewhere: &'static str, runs
 
 pub fn carrier(runs: u32) -> Result<Vec<Row>, LabError> {
     let trials = play_all(&format!("{CARRIER}{PEOPLE}"), runs)?;
-    let switched = trials.iter().map(Trial::steady).collect();
+    let switched = trials.iter().map(|trial| seconds(trial.switched)).collect();
     Ok(vec![Row::new("carrier lost: switched", "0.5 s and up", 0.01, Unit::Seconds, switched)])
 }
 
