@@ -181,10 +181,19 @@ fn a_killed_lab_leaves_nothing_behind() {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     assert!(shell(&["ip", "link", "show", "wan1"]).is_some_and(|said| said.contains("wan1")));
+    let inside = child_of(up.id()).expect("the lab is a process inside");
     // The outer process has no chance to clean up.
     up.kill().expect("it runs");
     up.wait().expect("it was ours");
-    wait_until("nobody is in the lab's namespaces", || shell(&["true"]).is_none());
+    wait_until("the lab is gone", || !std::path::Path::new(&format!("/proc/{inside}")).exists());
+}
+
+fn child_of(parent: u32) -> Option<u32> {
+    let processes = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    processes.into_iter().find(|process: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|id| id.trim() == parent.to_string()))
+    })
 }
 
 /// What is timed must not compete with another test's traffic.
