@@ -196,6 +196,8 @@ impl Fence {
     }
 
     fn seccomp(&self) -> Result<usize, FenceError> {
+        // The kernel asks for this first. Landlock has set it, unless there is none.
+        nix::sys::prctl::set_no_new_privs().map_err(|errno| FenceError::Seccomp(errno.into()))?;
         // The one that takes `seccomp` itself away is the first of the list, so it goes in last.
         for program in calls::filters(self.role).map_err(FenceError::Rules)?.iter().rev() {
             install(program)?;
@@ -218,7 +220,6 @@ fn install(program: &BpfProgram) -> Result<(), FenceError> {
         SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_SET_MODE_FILTER, SYS_seccomp, sock_filter,
         sock_fprog, syscall,
     };
-    nix::sys::prctl::set_no_new_privs().map_err(|errno| FenceError::Seccomp(errno.into()))?;
     let mut code: Vec<sock_filter> =
         program.iter().map(|step| sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k }).collect();
     let len = u16::try_from(code.len()).expect("seccompiler refuses programs of more than 4,096 steps");

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-pub struct Source {
-    pub file: String,
+pub(crate) struct Source {
+    pub(crate) file: String,
     code: String,
 }
 
 impl Source {
-    pub fn new(file: &str, text: &str) -> Self {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
         let mut code = without_words(text);
         // Tests stand last in a file, and may do what they like.
         if let Some(at) = code.find("#[cfg(test)]\nmod tests {") {
@@ -17,12 +17,12 @@ impl Source {
         Self { file: file.to_owned(), code }
     }
 
-    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().zip(1..).map(|(text, line)| (line, text))
     }
 
     /// Every path of two or more names with its line: `use` trees spelt out, `super` and `self` resolved.
-    pub fn paths(&self) -> impl Iterator<Item = (usize, String)> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (usize, String)> {
         let mut found = Vec::new();
         let mut rest = 0;
         while let Some(start) = next_name(&self.code, rest) {
@@ -56,7 +56,7 @@ impl Source {
 }
 
 /// All of `src/`, without files that hold tests only.
-pub fn sources() -> impl Iterator<Item = Source> {
+pub(crate) fn sources() -> impl Iterator<Item = Source> {
     let mut files = Vec::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "src", &mut files);
     files.sort();

@@ -103,9 +103,12 @@ const RUN: [Call; 15] = [
 ];
 
 /// What speaks to people and servers.
-const FRONT: [Call; 1] = [
+const FRONT: [Call; 3] = [
     // its web port
     c::SYS_listen,
+    // the C library looks up names with these
+    c::SYS_sendmmsg,
+    c::SYS_uname,
 ];
 
 /// Libraries of x86-64 use the older forms of some calls; ARM64 has only the newer ones.
