@@ -134,7 +134,7 @@ fn packages(features: &[&str]) -> BTreeSet<Package> {
 
 fn packages_for(target: &str, features: &[&str]) -> Vec<Package> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform", target])
+        .args(["metadata", "--format-version=1", "--locked", "--filter-platform", target])
         .args(features)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
