@@ -95,7 +95,6 @@ struct Driver {
 pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let started = clock::now();
     let config = Arc::new(options.config.clone());
-    let mut chronicle = Chronicle::new(&config, started);
     let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
     let mut monitor = Monitor::open(RECEIVE_BUFFER).map_err(|source| RunError::Kernel { source })?;
     let world = World { config: Arc::clone(&config), netlink };
@@ -118,6 +117,13 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let core = Recorder::new(&config, seed, adopted, clock::now(), options.record.as_deref())?;
     let server = Server::bind(&options.socket, config.control.group.as_deref())
         .map_err(|source| RunError::Control { source })?;
+
+    let fenced = fence(&options, &mut warnings);
+    // Has a thread of its own, which must be inside the fence.
+    let mut chronicle = Chronicle::new(&config, started);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
 
     let (jobs, jobs_in) = mpsc::channel(JOBS);
     let (looks, looks_in) = mpsc::channel(4);
@@ -163,7 +169,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         control_dropped: (control_dropped, 0),
         probes_dropped: 0,
         watchdog: sd_notify::watchdog_enabled().is_some(),
-        sandboxed: false,
+        sandboxed: fenced,
         ready: false,
         world,
         core,
@@ -179,7 +185,6 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|source| RunError::Runtime { source })?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| RunError::Runtime { source })?;
 
-    driver.fence(&options);
     let mut batch = Vec::new();
     loop {
         let wait = driver.deadline().since(clock::now());
@@ -431,19 +436,6 @@ impl Driver {
             Done::Alive => {
                 sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
             }
-        }
-    }
-
-    /// All handles are open and nothing from outside was read: from here on the process has only what it needs. Where the
-    /// kernel has no such fences forwarding goes on, and the status says so.
-    fn fence(&mut self, options: &Options) {
-        let sockets = options.socket.parent().unwrap_or(Path::new("/"));
-        let fenced = Fence::run(&options.config_file, &options.state, sockets).enter();
-        self.sandboxed = fenced.is_whole();
-        for error in [fenced.landlock.as_ref().err(), fenced.seccomp.as_ref().err()].into_iter().flatten() {
-            let warning = format!("the daemon is not fenced in: {}", chain(error));
-            tracing::warn!("{warning}");
-            self.warnings.push(warning);
         }
     }
 
@@ -707,6 +699,16 @@ impl Driver {
     }
 }
 
+/// All handles are open and nothing from outside was read: from here on the process has only what it needs. Where the
+/// kernel has no such fences forwarding goes on, and the status says so.
+fn fence(options: &Options, warnings: &mut Vec<String>) -> bool {
+    let sockets = options.socket.parent().unwrap_or(Path::new("/"));
+    let fenced = Fence::run(&options.config_file, &options.state, sockets).enter();
+    let errors = [fenced.landlock.as_ref().err(), fenced.seccomp.as_ref().err()];
+    warnings.extend(errors.into_iter().flatten().map(|error| format!("the daemon is not fenced in: {}", chain(error))));
+    fenced.is_whole()
+}
+
 /// What the path tables hold already: the choice of the daemon that ran before.
 pub(super) fn adopted(world: &World, state: &State) -> Vec<(PathId, Family, Selection)> {
     let held = |path: PathId, family: Family| {
@@ -721,10 +723,8 @@ fn set_switches(config: &Gateway) -> Vec<String> {
     let store = sysctl::store::Store::open();
     let needs = sysctl::needs(config);
     for unmet in store.check(&needs) {
-        match store.set(&unmet.need) {
-            Ok(()) => tracing::info!("set {} to {}", unmet.need.key, unmet.need.value()),
-            Err(error) => tracing::warn!("{}", chain(&error)),
-        }
+        // What could not be set is found again just below.
+        store.set(&unmet.need).ok();
     }
     store.check(&needs).iter().map(ToString::to_string).collect()
 }

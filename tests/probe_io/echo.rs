@@ -21,7 +21,7 @@ fn echo_is_answered_in_both_families() {
         }
         let request = probing.request(0, 0);
         let sent = probing.prober.send(request);
-        assert!(matches!(sent, Event::ProbeSent { bytes: 84, .. }), "{sent:?}");
+        assert!(matches!(sent, Event::ProbeSent { bytes: 52, .. }), "{sent:?}");
         assert_eq!(probing.prober.counts(), Default::default());
     });
 }

@@ -8,6 +8,7 @@ use crate::lab::clock;
 use crate::lab::error::Doing as _;
 use crate::lab::gateway::Mind;
 use crate::lab::line::Direction;
+use crate::lab::netns::Namespace;
 use crate::lab::scenario::faults::World;
 use crate::lab::scenario::file::Scenario;
 use crate::lab::scenario::run::{begin, state_folder};
@@ -48,6 +49,10 @@ targets = '''[
 
 pub fn standby() -> Result<Row, LabError> {
     let world = start(STANDBY)?;
+    // A modem hands over bare IP packets: nobody asks for hardware addresses on its line.
+    for (host, device) in [(&world.branch.gateway, "wan1"), (&world.branch.providers[1], "line")] {
+        know_neighbours(host, device)?;
+    }
     let line = &world.branch.lines[1];
     let passed = || -> u64 {
         let counters = Direction::BOTH.map(|direction| line.counters(direction));
@@ -57,6 +62,18 @@ pub fn standby() -> Result<Row, LabError> {
     std::thread::sleep(STANDBY_FOR);
     let monthly = (passed() - before) as f64 * MONTH.as_secs_f64() / STANDBY_FOR.as_secs_f64() / 1e6;
     Ok(Row::new("probing a metered standby line, a month", "87-435 MB", 15.0, Unit::Megabytes, vec![monthly]))
+}
+
+/// Makes permanent what is known of the other end.
+fn know_neighbours(host: &Namespace, device: &str) -> Result<(), LabError> {
+    let known = host.must("ip", &["neigh", "show", "dev", device], "")?;
+    for line in known.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let [address, "lladdr", mac, ..] = words[..] {
+            host.must("ip", &["neigh", "replace", address, "lladdr", mac, "dev", device, "nud", "permanent"], "")?;
+        }
+    }
+    Ok(())
 }
 
 /// Memory and processor time of the daemon and of `front`, both idle.

@@ -15,7 +15,7 @@ use crate::probe::Cookie;
 /// Header and data of an echo request: what `ping` sends, so nobody on the way treats it as odd.
 pub const BYTES: usize = HEADER + DATA;
 
-/// The same with the IP header: 84 bytes of IPv4, 104 of IPv6.
+/// The same with the IP header: 52 bytes of IPv4, 72 of IPv6.
 pub fn wire_bytes(family: Family) -> u32 {
     match family {
         Family::V4 => 20 + 64,
@@ -89,8 +89,8 @@ pub fn quoted_sequence(family: Family, quoted: &[u8]) -> Option<u16> {
 
 /// Type, code, checksum, identifier, sequence.
 const HEADER: usize = 8;
-/// As `ping` by default: 84 bytes of IPv4 in all.
-const DATA: usize = 56;
+/// The cookie and what tells our echoes apart: each byte more costs a metered line 170 kB a month.
+const DATA: usize = 24;
 /// First in the data: tells our replies from whatever else may reach the socket before anything is looked up.
 const MAGIC: [u8; 4] = *b"CSWY";
 
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_packet_is_as_large_as_that_of_ping() {
-        assert_eq!(wire_bytes(Family::V4), 84);
+        assert_eq!(wire_bytes(Family::V4), 52);
         assert_eq!(u32::try_from(BYTES).ok(), Some(wire_bytes(Family::V4) - 20));
         assert_eq!(u32::try_from(BYTES).ok(), Some(wire_bytes(Family::V6) - 40));
     }
