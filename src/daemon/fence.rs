@@ -1,8 +1,8 @@
 //! The process fences itself, so that tests and foreign systems have it too, not only units of ours: Landlock (files, TCP
 //! ports), then seccomp (system calls). It only ever gets narrower, and holds for children.
 //!
-//! To be called once, on the only thread, with handles open and before the first byte from outside. Start reading at
-//! [`Fence::enter`]; `calls` holds the lists.
+//! To be closed before the first byte from outside. Landlock holds for the calling thread and those it starts, so files come
+//! before threads; seccomp holds for all, so calls come last. Start reading at [`Fence::enter`]; `calls` holds the lists.
 
 mod calls;
 
@@ -146,10 +146,11 @@ impl Fence {
     /// does not, the daemon says so and forwards.
     pub fn enter(&self) -> Fenced {
         // Landlock first: its system calls are not on the list.
-        Fenced { landlock: self.landlock(), seccomp: self.seccomp() }
+        Fenced { landlock: self.enter_files(), seccomp: self.enter_calls() }
     }
 
-    fn landlock(&self) -> Result<Strength, FenceError> {
+    /// The first half alone, files and ports: to be called before any other thread starts, the log's included.
+    pub fn enter_files(&self) -> Result<Strength, FenceError> {
         // Only this thread and those it starts are fenced. Without /proc nobody counts, and the calls decide.
         let count = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         if count > 1 {
@@ -161,6 +162,16 @@ impl Fence {
             RulesetStatus::PartiallyEnforced => Ok(Strength::Partial),
             RulesetStatus::NotEnforced => Err(FenceError::NoLandlock),
         }
+    }
+
+    /// The second half alone, system calls: to be called when all listens, and after the first half. Holds for all threads.
+    pub fn enter_calls(&self) -> Result<usize, FenceError> {
+        // The kernel asks for this first. Landlock has set it, unless there is none.
+        nix::sys::prctl::set_no_new_privs().map_err(|errno| FenceError::Seccomp(errno.into()))?;
+        for (program, logged) in &calls::filters(self.role).map_err(FenceError::Rules)? {
+            install(program, *logged)?;
+        }
+        Ok(calls::allowed(self.role).len())
     }
 
     fn rules(&self) -> Result<RulesetCreated, RulesetError> {
@@ -194,16 +205,6 @@ impl Fence {
         }
         Ok(rules)
     }
-
-    fn seccomp(&self) -> Result<usize, FenceError> {
-        // The kernel asks for this first. Landlock has set it, unless there is none.
-        nix::sys::prctl::set_no_new_privs().map_err(|errno| FenceError::Seccomp(errno.into()))?;
-        // The one that takes `seccomp` itself away is the first of the list, so it goes in last.
-        for program in calls::filters(self.role).map_err(FenceError::Rules)?.iter().rev() {
-            install(program)?;
-        }
-        Ok(calls::allowed(self.role).len())
-    }
 }
 
 impl Fenced {
@@ -213,9 +214,9 @@ impl Fenced {
     }
 }
 
-/// For all threads there are, and with a line in the kernel's log for each refusal.
+/// For all threads there are. `logged`: with a line in the kernel's log for each refusal.
 #[expect(unsafe_code, reason = "seccompiler installs filters without the flag that logs what they refuse")]
-fn install(program: &BpfProgram) -> Result<(), FenceError> {
+fn install(program: &BpfProgram, logged: bool) -> Result<(), FenceError> {
     use nix::libc::{
         SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_SET_MODE_FILTER, SYS_seccomp, sock_filter,
         sock_fprog, syscall,
@@ -224,7 +225,8 @@ fn install(program: &BpfProgram) -> Result<(), FenceError> {
         program.iter().map(|step| sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k }).collect();
     let len = u16::try_from(code.len()).expect("seccompiler refuses programs of more than 4,096 steps");
     let program = sock_fprog { len, filter: code.as_mut_ptr() };
-    let flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG;
+    let log = if logged { SECCOMP_FILTER_FLAG_LOG } else { 0 };
+    let flags = SECCOMP_FILTER_FLAG_TSYNC | log;
     // SAFETY: the kernel copies `len` steps from `filter`, both of `code`, which lives until after the call.
     let result = unsafe { syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     match result {

@@ -119,9 +119,11 @@ const FORM_BOTH: [Call; 2] = [c::SYS_epoll_pwait, c::SYS_ppoll];
 
 /// Of these, what only the daemon and nft use.
 #[cfg(target_arch = "x86_64")]
-const FORM_RUN: [Call; 6] = [c::SYS_access, c::SYS_arch_prctl, c::SYS_dup2, c::SYS_mkdir, c::SYS_rename, c::SYS_unlink];
+const FORM_RUN: [Call; 7] =
+    [c::SYS_access, c::SYS_arch_prctl, c::SYS_dup2, c::SYS_mkdir, c::SYS_readlink, c::SYS_rename, c::SYS_unlink];
 #[cfg(target_arch = "aarch64")]
-const FORM_RUN: [Call; 5] = [c::SYS_dup3, c::SYS_faccessat, c::SYS_mkdirat, c::SYS_renameat, c::SYS_unlinkat];
+const FORM_RUN: [Call; 6] =
+    [c::SYS_dup3, c::SYS_faccessat, c::SYS_mkdirat, c::SYS_readlinkat, c::SYS_renameat, c::SYS_unlinkat];
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: TargetArch = TargetArch::x86_64;
@@ -136,8 +138,9 @@ pub(super) fn allowed(role: Role) -> Vec<Call> {
     [&BOTH as &[Call], &FORM_BOTH].into_iter().chain(own).flatten().copied().collect()
 }
 
-/// The filters of a role. Each is asked at each call, and the kernel takes the strictest answer.
-pub(super) fn filters(role: Role) -> Result<[BpfProgram; 3], BackendError> {
+/// The filters of a role, in the order in which they go in. Each is asked at each call, and the kernel takes the strictest
+/// answer. With each, whether what it refuses is logged.
+pub(super) fn filters(role: Role) -> Result<[(BpfProgram, bool); 3], BackendError> {
     let refuse = |errno: Errno| SeccompAction::Errno(errno as u32);
     let otherwise = match role {
         Role::Run => refuse(Errno::EPERM),
@@ -147,10 +150,12 @@ pub(super) fn filters(role: Role) -> Result<[BpfProgram; 3], BackendError> {
     // Its flags are in memory, where a filter cannot see them; "there is no such call" makes libraries use `clone`.
     let hidden = BTreeMap::from([(c::SYS_clone3, Vec::new())]);
     Ok([
-        filter(by_number, otherwise, SeccompAction::Allow)?,
-        filter(hidden, SeccompAction::Allow, refuse(Errno::ENOSYS))?,
+        // Not logged: it happens at each start of nft.
+        (filter(hidden, SeccompAction::Allow, refuse(Errno::ENOSYS))?, false),
         // An error also for `front`: libraries try a netlink socket or a protection, and do without.
-        filter(arguments(role)?, SeccompAction::Allow, refuse(Errno::EPERM))?,
+        (filter(arguments(role)?, SeccompAction::Allow, refuse(Errno::EPERM))?, true),
+        // Last, for it takes `seccomp` away.
+        (filter(by_number, otherwise, SeccompAction::Allow)?, true),
     ])
 }
 
