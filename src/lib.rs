@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod engine;
+pub mod fence;
 pub mod front;
 pub mod health;
 pub mod kernel;

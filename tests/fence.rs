@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fs, io, thread};
 
-use causeway::daemon::fence::{Fence, FenceError, Strength};
+use causeway::fence::{Fence, FenceError, Strength};
 use libc as c;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};

@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::chronicle::Chronicle;
-use super::fence::Fence;
 use super::filter::{self, Filtered};
 use super::hands::{Done, Hands, JOBS, Job, Look, chain, selection_of};
 use super::meter::{self, Order, Reading};
@@ -33,6 +32,7 @@ use crate::control::status::{ConfigStatus, InternetState, Status};
 use crate::engine::Engine;
 use crate::engine::action::{Action, DrillRefusal, Fact, Switch};
 use crate::engine::event::{Command, Event, Link};
+use crate::fence::Fence;
 use crate::health::State as Health;
 use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::Netlink;

@@ -7,7 +7,6 @@
 mod chronicle;
 mod clock;
 mod driver;
-pub mod fence;
 mod filter;
 mod hands;
 mod lock;

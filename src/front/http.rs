@@ -6,7 +6,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use super::exposition;
 use super::samples::{Page, Web};
 use crate::control::io::ask;
 use crate::control::protocol::{Reply, Request as Ask};
+use crate::control::snapshot::Process;
+use crate::fence::Fence;
 use crate::telemetry::io::process;
 
 /// Two scrapers and some browsers need ten; each costs at most two buffers.
@@ -57,7 +60,7 @@ pub fn run(options: Options) -> io::Result<()> {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         // All are safe to cancel: this is the end.
         tokio::select! {
-            () = front.serve(|_| ()) => {}
+            () = front.fenced() => {}
             () = watchdog() => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -71,6 +74,8 @@ pub fn run(options: Options) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Front {
     options: Options,
+    /// The fence is up: Landlock and system calls.
+    sandboxed: AtomicBool,
     page: AsyncMutex<Option<(Instant, Bytes)>>,
     held: Mutex<Vec<Held>>,
     counts: Counts,
@@ -93,7 +98,47 @@ struct Held {
 
 impl Front {
     pub fn new(options: Options) -> Self {
-        Self { options, page: AsyncMutex::new(None), held: Mutex::default(), counts: Counts::default() }
+        Self {
+            options,
+            sandboxed: AtomicBool::new(false),
+            page: AsyncMutex::new(None),
+            held: Mutex::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Serves from inside the fence, which knows the ports. It can only ever get narrower: when the config wants others the
+    /// process ends, and its unit starts it again.
+    async fn fenced(self: Arc<Self>) {
+        let wanted = loop {
+            match self.wanted().await {
+                Some(wanted) => break wanted,
+                None => sleep(LOOK).await,
+            }
+        };
+        let ports: Vec<u16> = wanted.iter().map(SocketAddr::port).collect();
+        let folder = self.options.socket.parent().unwrap_or(Path::new("/"));
+        let fenced = Fence::front(None, &ports, &[]).reads(folder).enter();
+        self.sandboxed.store(fenced.is_whole(), Ordering::Relaxed);
+        let outgrown = async {
+            loop {
+                sleep(LOOK).await;
+                let wanted = self.wanted().await.unwrap_or_default();
+                if wanted.iter().any(|address| !ports.contains(&address.port())) {
+                    return;
+                }
+            }
+        };
+        // Both are safe to cancel: this is the end.
+        tokio::select! {
+            () = Arc::clone(&self).serve(|_| ()) => {}
+            () = outgrown => {}
+        }
+    }
+
+    /// The addresses as given, or as the daemon says.
+    async fn wanted(&self) -> Option<Vec<SocketAddr>> {
+        if self.options.listen.is_empty() { self.told().await } else { Some(self.options.listen.clone()) }
     }
 
     /// Listens on every wanted address as soon as it exists and for as long as it is wanted; `listening` is told of each.
@@ -101,10 +146,8 @@ impl Front {
         let mut listeners = BTreeMap::<SocketAddr, (SocketAddr, Listener)>::new();
         let mut wanted = self.options.listen.clone();
         loop {
-            if self.options.listen.is_empty()
-                && let Some(told) = self.told().await
-            {
-                wanted = told;
+            if let Some(now) = self.wanted().await {
+                wanted = now;
             }
             listeners.retain(|address, (_, listener)| wanted.contains(address) && !listener.0.is_finished());
             for address in &wanted {
@@ -226,10 +269,14 @@ impl Front {
             Ok(_) | Err(_) => None,
         };
         let wall_trusted = snapshot.as_ref().is_some_and(|snapshot| snapshot.status.wall_ms.is_some());
-        let text = exposition::text(Page { snapshot, process: process(wall_trusted), web: self.web() })?;
+        let text = exposition::text(Page { snapshot, process: self.process(wall_trusted), web: self.web() })?;
         let bytes = Bytes::from(text);
         *page = Some((Instant::now(), bytes.clone()));
         Ok(bytes)
+    }
+
+    fn process(&self, wall_trusted: bool) -> Process {
+        Process { sandboxed: self.sandboxed.load(Ordering::Relaxed), ..process(wall_trusted) }
     }
 
     fn web(&self) -> Web {
