@@ -102,6 +102,8 @@ pub struct Line {
     pub(super) proved: bool,
     in_use: bool,
     skipped: u32,
+    /// Probes sent since the counters were last read.
+    probed: u64,
     random: ChaCha8Rng,
 }
 
@@ -156,6 +158,7 @@ impl Line {
             proved: false,
             in_use: false,
             skipped: 0,
+            probed: 0,
             random: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -303,7 +306,9 @@ impl Line {
     }
 
     pub fn handle_counters(&mut self, received: u64, sent: u64, now: Instant, out: &mut Output) {
-        self.passive.handle_counters(received, sent, now);
+        // Both families of the uplink probe through the same device, at the same pace.
+        let own = std::mem::take(&mut self.probed) * u64::from(self.families);
+        self.passive.handle_counters(received, sent, own, now);
         if matches!(self.state, State::Up | State::Degraded)
             && self.burst.is_none()
             && self.passive.is_quiet(now, self.profile.quiet_after)
@@ -316,6 +321,7 @@ impl Line {
         let (floor, ceiling) = (self.profile.overdue_floor, self.profile.dead_after / 2);
         let Some(pending) = self.flight.find_mut(sequence) else { return };
         let Some(target) = self.targets.get(pending.target.index()) else { return };
+        self.probed += 1;
         pending.sent = at;
         pending.stage = Stage::Waiting;
         pending.next = at + target.rtt.overdue_after(floor, ceiling);

@@ -35,14 +35,16 @@ pub struct Passive {
 }
 
 impl Passive {
-    pub fn handle_counters(&mut self, received: u64, sent: u64, now: Instant) {
+    /// `own`: probes of ours sent through the device since the last reading. They and their replies are no traffic of the
+    /// branch; a reply that comes in with the next reading is off by one, which is noise.
+    pub fn handle_counters(&mut self, received: u64, sent: u64, own: u64, now: Instant) {
         let Some((received_before, sent_before)) = self.last.replace((received, sent)) else {
             self.grew = Some(now);
             return;
         };
         // A device that was replaced counts from zero again.
-        let received = received.saturating_sub(received_before);
-        let sent = sent.saturating_sub(sent_before);
+        let received = received.saturating_sub(received_before).saturating_sub(own);
+        let sent = sent.saturating_sub(sent_before).saturating_sub(own);
         self.received_since_reply = self.received_since_reply.saturating_add(received);
         self.sent_since_reply = self.sent_since_reply.saturating_add(sent);
         if received + sent >= ENOUGH_SENT {
@@ -127,10 +129,10 @@ mod tests {
     #[test]
     fn sending_into_silence_is_quiet_after_a_while() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, at(0));
-        passive.handle_counters(10, 10, at(50));
+        passive.handle_counters(0, 0, 0, at(0));
+        passive.handle_counters(10, 10, 0, at(50));
         for ms in (100..=200).step_by(50) {
-            passive.handle_counters(10, ms, at(ms));
+            passive.handle_counters(10, ms, 0, at(ms));
         }
         assert!(passive.is_quiet(at(200), QUIET));
         assert!(!passive.is_quiet(at(190), QUIET));
@@ -139,13 +141,13 @@ mod tests {
     #[test]
     fn an_idle_line_and_broadcast_noise_are_told_apart() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, at(0));
+        passive.handle_counters(0, 0, 0, at(0));
         for ms in (50..2_000).step_by(50) {
-            passive.handle_counters(0, 0, at(ms));
+            passive.handle_counters(0, 0, 0, at(ms));
         }
         assert!(!passive.is_quiet(at(2_000), QUIET), "nothing was sent");
         for n in 1..10 {
-            passive.handle_counters(n, n * 50, at(2_000 + n * 50));
+            passive.handle_counters(n, n * 50, 0, at(2_000 + n * 50));
         }
         assert!(passive.is_quiet(at(2_450), QUIET), "one stray packet against fifty is noise");
     }
@@ -153,17 +155,17 @@ mod tests {
     #[test]
     fn only_a_conversation_can_break_off() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, at(0));
+        passive.handle_counters(0, 0, 0, at(0));
         for n in 1..=10 {
-            passive.handle_counters(n * 20, n * 20, at(n * 20));
+            passive.handle_counters(n * 20, n * 20, 0, at(n * 20));
         }
-        passive.handle_counters(200, 220, at(220));
+        passive.handle_counters(200, 220, 0, at(220));
         assert!(passive.is_broken_off());
-        passive.handle_counters(220, 240, at(240));
+        passive.handle_counters(220, 240, 0, at(240));
         assert!(!passive.is_broken_off(), "it goes on");
         // A camera sends all the time and only probes are answered, one reading in five.
         for n in 13..100 {
-            passive.handle_counters(220 + n / 5, n * 20, at(n * 20));
+            passive.handle_counters(220 + n / 5, n * 20, 0, at(n * 20));
             assert!(!passive.is_broken_off());
         }
     }
@@ -171,23 +173,34 @@ mod tests {
     #[test]
     fn one_way_traffic_rests_the_trigger_longer_each_time() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, at(0));
-        passive.handle_counters(0, 100, at(500));
+        passive.handle_counters(0, 0, 0, at(0));
+        passive.handle_counters(0, 100, 0, at(500));
         assert!(passive.is_quiet(at(500), QUIET));
         passive.handle_false_alarm(at(500));
-        passive.handle_counters(0, 200, at(1_000));
+        passive.handle_counters(0, 200, 0, at(1_000));
         assert!(!passive.is_quiet(at(1_000), QUIET));
         assert!(passive.is_quiet(at(1_600), QUIET));
         passive.handle_false_alarm(at(1_600));
-        passive.handle_counters(0, 300, at(3_000));
+        passive.handle_counters(0, 300, 0, at(3_000));
         assert!(!passive.is_quiet(at(3_000), QUIET));
+    }
+
+    #[test]
+    fn our_own_probes_are_no_traffic() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, 0, at(0));
+        for n in 1..100 {
+            passive.handle_counters(n * 5, n * 5, 5, at(n * 250));
+        }
+        assert!(!passive.is_moving(at(24_750), MS(2_000)));
+        assert!(!passive.is_broken_off());
     }
 
     #[test]
     fn a_replaced_device_does_not_count_backwards() {
         let mut passive = Passive::default();
-        passive.handle_counters(1_000, 1_000, at(0));
-        passive.handle_counters(0, 0, at(50));
+        passive.handle_counters(1_000, 1_000, 0, at(0));
+        passive.handle_counters(0, 0, 0, at(50));
         assert_eq!(passive.sent_unanswered(), 0);
     }
 }

@@ -13,8 +13,8 @@ use crate::lab::scenario::faults::World;
 use crate::lab::scenario::file::Scenario;
 use crate::lab::scenario::run::{begin, state_folder};
 
-/// Four rounds of a `radio` line on standby.
-const STANDBY_FOR: Duration = Duration::from_secs(120);
+/// Ten probes of a `radio` line on standby: one more or less is a tenth.
+const STANDBY_FOR: Duration = Duration::from_secs(300);
 /// As the gate for memory and processor time says.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 const MANY_FOR: Duration = Duration::from_secs(20);
