@@ -43,6 +43,8 @@ enum LabCommand {
         #[arg(long, default_value_t = bench::LEAST_RUNS, value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: u32,
     },
+    /// Simulated outages of all kinds, and whether every promise holds
+    Sim(super::sim::SimArgs),
     /// A shell, or COMMAND, on a host of the lab that runs: lan1, lan2, gateway, isp-a, isp-b, internet, far, office
     Shell { host: String, command: Vec<String> },
 }
@@ -70,6 +72,7 @@ pub fn run(args: LabArgs) -> u8 {
         LabCommand::Run { scenarios, mind } => inside(|| run_files(&scenarios, mind.into(), &mut io::stdout().lock())),
         LabCommand::Demo => inside(|| demo::run(Style::of_stdout(), &mut io::stdout().lock())),
         LabCommand::Bench { runs } => inside(|| bench::run(runs, &mut io::stdout().lock())),
+        LabCommand::Sim(args) => Ok(super::sim::run(&args)),
         LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
     };
     result.unwrap_or_else(|error| tell(&error))

@@ -9,6 +9,7 @@ pub mod exit;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod render;
+pub mod sim;
 mod watch;
 
 use std::io::IsTerminal;
@@ -54,7 +55,7 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Front(args) => front(args, &socket),
         Command::Run(args) => daemon::run(args, &socket),
         Command::Teardown => daemon::teardown(),
-        Command::Replay { file } => Err(Failure::new(Exit::Failed, format!("cannot replay {} yet", file.display()))),
+        Command::Replay { file } => return Ok(ExitCode::from(sim::replay(&file))),
         Command::Config(ConfigCommand::Check { file, json }) => return config_check(&file, json),
         Command::Config(ConfigCommand::Plan { file }) => daemon::plan(&file),
         Command::Config(ConfigCommand::Schema) => {

@@ -2,8 +2,6 @@
 //! otherwise, the target is at fault itself.
 
 use crate::config::model::{Check, Family, Gateway, TargetId, UplinkId};
-use crate::health::line::Elsewhere;
-
 /// So many failed probes in a row of a target on each line.
 pub(super) const FAILED_AFTER: u32 = 3;
 
@@ -13,20 +11,21 @@ pub(super) struct Member {
     pub family: Family,
     /// Index among the targets of that family.
     pub target: TargetId,
-    pub seen: Elsewhere,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub members: Vec<Member>,
     pub suspect: bool,
+    /// It failed on some line lately.
+    pub troubled: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Groups {
     groups: Vec<Group>,
-    /// `[uplink][family][target]` → group and place in it.
-    places: Vec<[Vec<Option<(usize, usize)>>; 2]>,
+    /// `[uplink][family][target]` → group.
+    places: Vec<[Vec<Option<usize>>; 2]>,
 }
 
 impl Groups {
@@ -36,7 +35,7 @@ impl Groups {
             for family in Family::BOTH {
                 let targets = config.uplink(uplink).targets.iter().filter(|target| target.family == family);
                 for (index, target) in (0u8..).zip(targets) {
-                    let member = Member { uplink, family, target: TargetId(index), seen: Elsewhere::NotAsked };
+                    let member = Member { uplink, family, target: TargetId(index) };
                     match found.iter_mut().find(|(f, check, _)| *f == family && **check == target.check) {
                         Some((_, _, members)) => members.push(member),
                         None => found.push((family, &target.check, vec![member])),
@@ -47,23 +46,23 @@ impl Groups {
         let groups: Vec<Group> = found
             .into_iter()
             .filter(|(_, _, members)| members.len() > 1)
-            .map(|(_, _, members)| Group { members, suspect: false })
+            .map(|(_, _, members)| Group { members, suspect: false, troubled: false })
             .collect();
         let count = |uplink: usize, family| {
             config.uplinks[uplink].targets.iter().filter(|target| target.family == family).count()
         };
-        let mut places: Vec<[Vec<Option<(usize, usize)>>; 2]> = (0..config.uplinks.len())
+        let mut places: Vec<[Vec<Option<usize>>; 2]> = (0..config.uplinks.len())
             .map(|uplink| [vec![None; count(uplink, Family::V4)], vec![None; count(uplink, Family::V6)]])
             .collect();
         for (g, group) in groups.iter().enumerate() {
-            for (m, member) in group.members.iter().enumerate() {
-                places[member.uplink.index()][member.family.index()][member.target.index()] = Some((g, m));
+            for member in &group.members {
+                places[member.uplink.index()][member.family.index()][member.target.index()] = Some(g);
             }
         }
         Self { groups, places }
     }
 
-    /// The group of a target whose standing changed with this outcome.
+    /// The group of a target that failed, here or elsewhere; a target that answers everybody is not worth a look.
     pub fn handle_settled(
         &mut self,
         uplink: UplinkId,
@@ -71,19 +70,8 @@ impl Groups {
         target: TargetId,
         failed_in_row: u32,
     ) -> Option<&mut Group> {
-        let (group, place) = (*self.places[uplink.index()][family.index()].get(target.index())?)?;
+        let group = (*self.places[uplink.index()][family.index()].get(target.index())?)?;
         let group = &mut self.groups[group];
-        let member = &mut group.members[place];
-        let seen = match failed_in_row {
-            0 => Elsewhere::Answers,
-            n if n >= FAILED_AFTER => Elsewhere::Fails,
-            _ => member.seen,
-        };
-        // While it fails everybody is asked again each time: another line may just have lost it too.
-        if member.seen == seen && seen != Elsewhere::Fails {
-            return None;
-        }
-        member.seen = seen;
-        Some(group)
+        (group.troubled || failed_in_row > 0).then_some(group)
     }
 }

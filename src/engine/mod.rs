@@ -16,20 +16,26 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use action::{Action, DrillRefusal, DrillStep, Fact};
-use common::Groups;
+use common::{Groups, Member};
 use drill::Drill;
 use event::{Command, Event};
+use switching::FlowsEnd;
 
-use crate::config::model::{Check, Family, Gateway, Host, PathId, Target, TargetId, UplinkId};
+use crate::config::model::{Family, Gateway, PathId, Target, TargetId, UplinkId};
 use crate::health::line::{Elsewhere, Line};
+use crate::health::quality::WINDOW;
+use crate::health::target::Kind;
 use crate::health::{Note, Output, State};
 use crate::policy::path::{Orders, PathState};
 use crate::policy::{Selection, Suppressed};
+use crate::probe::flight::IN_FLIGHT;
 use crate::probe::{Outcome, ProbeId, ProbeRequest};
 use crate::time::Instant;
 
 /// Being late by less is what any scheduler does.
 const STALL_LEAST: Duration = Duration::from_millis(20);
+/// Actions or facts that wait for the driver after one turn: 64 uplinks of two families, each with a burst of its own.
+const WAITING: usize = 4_096;
 /// Budget steps at which a person is told, in percent of the plan.
 const BUDGET_STEPS: [u8; 4] = [50, 75, 90, 100];
 
@@ -47,9 +53,11 @@ pub struct Engine {
     usage: Vec<u64>,
     budget_told: Vec<u8>,
     stall_limit: Duration,
+    last_turn: Instant,
     stale_until: Instant,
+    stalled_until: Instant,
     policy_due: Instant,
-    ends: Vec<(Instant, Action)>,
+    ends: Vec<FlowsEnd>,
     /// Lines that went down since the paths were last decided.
     died: Vec<(UplinkId, Family)>,
     /// Dead lines that a path left in this decision.
@@ -103,7 +111,9 @@ impl Engine {
             usage: vec![0; count],
             budget_told: vec![0; count],
             stall_limit: (shortest / 4).max(STALL_LEAST),
+            last_turn: now,
             stale_until: Instant::ORIGIN,
+            stalled_until: Instant::ORIGIN,
             policy_due: now,
             ends: Vec::new(),
             died: Vec::new(),
@@ -156,6 +166,28 @@ impl Engine {
         self.config.uplinks.get(uplink.index())?.targets.iter().filter(|t| t.family == family).nth(target.index())
     }
 
+    /// The first thing here that has grown beyond its bound: what, how long, how long at the most. Never anything.
+    pub fn over_bound(&self) -> Option<(&'static str, usize, usize)> {
+        let paths = self.paths.len() * 2;
+        let own = [
+            ("actions", self.actions.len(), WAITING),
+            ("facts", self.facts.len(), WAITING),
+            ("ends of flows", self.ends.len(), paths * self.lines.len()),
+            ("retries", self.retries.len(), paths),
+        ];
+        let over = |(_, length, most): &(&str, usize, usize)| length > most;
+        let flight = || {
+            let lines = self.lines.iter().flatten().flatten();
+            lines.map(|line| ("probes in flight", line.in_flight(), IN_FLIGHT)).find(over)
+        };
+        let window = || {
+            let settled = |line: &Line| usize::try_from(line.quality().settled()).unwrap_or(usize::MAX);
+            let lines = self.lines.iter().flatten().flatten();
+            lines.map(|line| ("quality window", settled(line), WINDOW)).find(over)
+        };
+        own.into_iter().find(over).or_else(flight).or_else(window)
+    }
+
     // --- what comes in
 
     pub fn handle(&mut self, event: Event, now: Instant) {
@@ -188,11 +220,9 @@ impl Engine {
                 self.with_line(probe.uplink, probe.family, now, |line, out| line.handle_unsent(probe.sequence, out));
             }
             Event::EchoReply { uplink, family, from, sequence, cookie, received } => {
-                if self.is_target(uplink, family, from) {
-                    self.with_line(uplink, family, now, |line, out| {
-                        line.handle_echo(sequence, cookie, received, now, out);
-                    });
-                }
+                self.with_line(uplink, family, now, |line, out| {
+                    line.handle_echo(sequence, cookie, from, received, now, out);
+                });
             }
             Event::ProbeAnswered { probe, answer, received } => {
                 self.with_line(probe.uplink, probe.family, now, |line, out| {
@@ -231,7 +261,7 @@ impl Engine {
         let lines = self.deadlines.iter().copied().min().unwrap_or(Instant::NEVER);
         let preferred = self.preferred.and_then(|(_, until)| until).unwrap_or(Instant::NEVER);
         let drill = self.drill.as_ref().map_or(Instant::NEVER, Drill::due);
-        let ends = self.ends.iter().map(|(at, _)| *at).min().unwrap_or(Instant::NEVER);
+        let ends = self.ends.iter().map(|end| end.at).min().unwrap_or(Instant::NEVER);
         let retries = self.retries.iter().map(|(at, ..)| *at).min().unwrap_or(Instant::NEVER);
         lines.min(self.policy_due).min(preferred).min(drill).min(ends).min(retries)
     }
@@ -287,6 +317,7 @@ impl Engine {
                 self.tell(Fact::Transition { uplink, family, from, to, evidence }, now);
                 self.update_watch(uplink, now);
             }
+            Note::Reassess => self.policy_due = now,
             Note::Suspicion { confirmed } => self.tell(Fact::Suspicion { uplink, family, confirmed }, now),
             Note::OutageOpened { since, cause } => {
                 self.tell(Fact::OutageOpened { uplink, family, since, cause }, now);
@@ -305,10 +336,11 @@ impl Engine {
         let Some(line) = self.lines[uplink.index()][family.index()].as_ref() else { return };
         let failed_in_row = line.targets().get(target.index()).map_or(0, |target| target.failed_in_row);
         let Some(group) = self.groups.handle_settled(uplink, family, target, failed_in_row) else { return };
-        let mut asked = 0;
-        let mut failing = 0;
+        let (mut asked, mut failing, mut troubled) = (0, 0, false);
         for member in &group.members {
             let Some(line) = self.lines[member.uplink.index()][member.family.index()].as_ref() else { continue };
+            let failed = line.targets().get(member.target.index()).map_or(0, |target| target.failed_in_row);
+            troubled |= failed > 0;
             let others = || line.targets().iter().enumerate().filter(|(n, _)| *n != member.target.index());
             // A line on which nothing answers says nothing about a target.
             if !line.is_local_ok() || !others().any(|(_, other)| other.failed_in_row == 0 && other.last_reply.is_some())
@@ -316,26 +348,54 @@ impl Engine {
                 continue;
             }
             asked += 1;
-            failing += u32::from(member.seen == Elsewhere::Fails);
+            failing += u32::from(failed >= common::FAILED_AFTER);
         }
         let suspect = if group.suspect { failed_in_row > 0 } else { asked > 1 && failing == asked };
         let changed = std::mem::replace(&mut group.suspect, suspect) != suspect;
+        group.troubled = troubled;
         let members = group.members.clone();
         for member in &members {
-            let others = members.iter().filter(|other| *other != member);
-            let elsewhere = others.fold(Elsewhere::NotAsked, |known, other| match (known, other.seen) {
-                (Elsewhere::Answers, _) | (_, Elsewhere::Answers) => Elsewhere::Answers,
-                (Elsewhere::Fails, _) | (_, Elsewhere::Fails) => Elsewhere::Fails,
-                (Elsewhere::NotAsked, Elsewhere::NotAsked) => Elsewhere::NotAsked,
-            });
+            let (elsewhere, newest) = self.known_elsewhere(*member, &members);
             if let Some(line) = self.lines[member.uplink.index()][member.family.index()].as_mut() {
-                line.set_elsewhere(member.target, elsewhere);
+                line.set_elsewhere(member.target, elsewhere, newest);
                 line.set_suspect_target(member.target, suspect);
             }
             if changed {
                 let target = self.site_target(member.uplink, member.family, member.target);
                 self.tell(Fact::TargetSuspect { uplink: member.uplink, target, suspect }, now);
             }
+        }
+        if failed_in_row > 0 && !suspect {
+            self.ask_elsewhere(uplink, family, target, &members, now);
+        }
+    }
+
+    /// How this target does through the other lines, and its newest answer there.
+    fn known_elsewhere(&self, of: Member, members: &[Member]) -> (Elsewhere, Option<(Instant, Instant)>) {
+        let others = members.iter().filter(|other| **other != of);
+        let targets =
+            others.filter_map(|other| self.line(other.uplink, other.family)?.targets().get(other.target.index()));
+        let (mut elsewhere, mut newest) = (Elsewhere::NotAsked, None);
+        for target in targets {
+            if let (Some(received), 0) = (target.last_reply, target.failed_in_row) {
+                elsewhere = Elsewhere::Answers;
+                newest = newest.max(Some((target.answered_up_to, received)));
+            } else if target.failed_in_row > 0 && elsewhere == Elsewhere::NotAsked {
+                elsewhere = Elsewhere::Fails;
+            }
+        }
+        (elsewhere, newest)
+    }
+
+    /// A service fails here: the lines that have not asked it since are asked to, so that a broken server is told from a
+    /// broken line soon, even by a standby that asks once in two minutes.
+    fn ask_elsewhere(&mut self, uplink: UplinkId, family: Family, target: TargetId, members: &[Member], now: Instant) {
+        let Some(line) = self.line(uplink, family) else { return };
+        let failing = line.targets().get(target.index()).filter(|t| t.kind != Kind::Icmp);
+        let failing = failing.and_then(|target| target.compare_since());
+        let Some(first) = failing.filter(|_| line.state() != State::Down) else { return };
+        for other in members.iter().filter(|other| (other.uplink, other.family) != (uplink, family)) {
+            self.with_line(other.uplink, other.family, now, |line, _| line.ask_since(other.target, first, now));
         }
     }
 
@@ -345,23 +405,19 @@ impl Engine {
         targets.filter(|(_, t)| t.family == family).nth(target.index()).map_or(target, |(index, _)| TargetId(index))
     }
 
-    /// R2: a reply counts only from an address that we ask there. Names are checked where they are resolved.
-    fn is_target(&self, uplink: UplinkId, family: Family, from: std::net::IpAddr) -> bool {
-        self.config.uplinks.get(uplink.index()).is_some_and(|uplink| {
-            uplink.targets.iter().any(|target| match &target.check {
-                Check::Icmp { host: Host::Address(address) } => *address == from,
-                Check::Icmp { host: Host::Name(_) } => target.family == family,
-                Check::Tcp { .. } | Check::Dns { .. } | Check::Http { .. } => false,
-            })
-        })
-    }
-
     /// `poll` was due long ago: our own process did not run. What waited meanwhile says nothing about the lines.
     fn notice_stall(&mut self, now: Instant) {
-        let late = now.since(self.deadline());
+        // Whoever was here a moment ago was not away.
+        let away = now.since(std::mem::replace(&mut self.last_turn, now));
+        if away < self.stall_limit {
+            return;
+        }
+        // What was noticed once is not noticed again by the events that waited with it.
+        let late = now.since(self.deadline().max(self.stalled_until));
         if late < self.stall_limit {
             return;
         }
+        self.stalled_until = now;
         for line in self.lines.iter_mut().flatten().flatten() {
             line.handle_stall(late);
         }

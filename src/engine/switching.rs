@@ -11,6 +11,15 @@ use crate::policy::path::{Decision, LineView};
 use crate::policy::{Reason, Selection};
 use crate::time::Instant;
 
+/// Running flows of a path on an uplink that are to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlowsEnd {
+    pub at: Instant,
+    pub uplink: UplinkId,
+    pub family: Family,
+    pub path: PathId,
+}
+
 /// The kernel refused a switch: ask again after this.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -52,7 +61,7 @@ impl Engine {
             }
             self.switch_all(switches, family, &views, now);
         }
-        self.end_flows_of_the_dead();
+        self.end_flows_of_the_dead(now);
         self.update_use(now);
     }
 
@@ -78,6 +87,7 @@ impl Engine {
             if let (Reason::Down(_), Some(life)) = (reason, last_life) {
                 self.detection = Some((self.serial, now.since(life)));
             }
+            self.paths[path.index()][family.index()].unconfirmed = Some(self.serial);
             let switch = Switch { serial: self.serial, path, family, from, to, reason, dead, last_life, decided: now };
             self.tell(Fact::Switch(Box::new(switch.clone())), now);
             self.actions.push_back(Action::Switch(switch));
@@ -92,43 +102,58 @@ impl Engine {
             FailbackFlows::Together => now + RETRY,
         };
         for uplink in from.uplinks().filter(|uplink| !to.contains(*uplink)) {
-            self.ends.push((at, Action::EndFlows { uplink, family, path }));
+            self.end_flows_at(at, uplink, family, path);
         }
     }
 
     /// A line died on which old flows may still run although no path sends new ones there (after a failback, or port
     /// forwards). They go only if there is a better one.
-    fn end_flows_of_the_dead(&mut self) {
+    fn end_flows_of_the_dead(&mut self, now: Instant) {
         for (uplink, family) in std::mem::take(&mut self.died) {
-            let usable = |id: UplinkId| {
-                self.line(id, family).is_some_and(|line| matches!(line.settled_state(), State::Up | State::Degraded))
-            };
             let elsewhere = |path: &PathId| {
-                let state = &self.paths[path.index()][family.index()];
                 // A path that just left it takes its flows along.
-                let left = self.left.contains(&(*path, family, uplink));
-                !left && !state.selection.contains(uplink) && state.selection.uplinks().any(usable)
+                !self.left.contains(&(*path, family, uplink)) && self.is_better_off(*path, family, uplink)
             };
             let paths: Vec<PathId> = self.config.path_ids().filter(elsewhere).collect();
-            let ends = paths.into_iter().map(|path| Action::EndFlows { uplink, family, path });
-            self.actions.extend(ends);
+            for path in paths {
+                self.end_flows_at(now, uplink, family, path);
+            }
         }
         self.left.clear();
+        self.poll_ends(now);
+    }
+
+    /// The path sends its new flows through usable uplinks, and not through this one.
+    fn is_better_off(&self, path: PathId, family: Family, without: UplinkId) -> bool {
+        let selection = &self.paths[path.index()][family.index()].selection;
+        let usable = |id: UplinkId| {
+            self.line(id, family).is_some_and(|line| matches!(line.settled_state(), State::Up | State::Degraded))
+        };
+        !selection.contains(without) && selection.uplinks().any(usable)
+    }
+
+    fn end_flows_at(&mut self, at: Instant, uplink: UplinkId, family: Family, path: PathId) {
+        let same = |end: &&mut FlowsEnd| (end.uplink, end.family, end.path) == (uplink, family, path);
+        match self.ends.iter_mut().find(same) {
+            Some(end) => end.at = end.at.min(at),
+            None => self.ends.push(FlowsEnd { at, uplink, family, path }),
+        }
     }
 
     pub(super) fn poll_ends(&mut self, now: Instant) {
-        if self.ends.iter().any(|(at, _)| *at <= now) {
-            let (due, later) = std::mem::take(&mut self.ends).into_iter().partition(|(at, _)| *at <= now);
+        if self.ends.iter().any(|end| end.at <= now) {
+            let (due, later) = std::mem::take(&mut self.ends).into_iter().partition(|end| end.at <= now);
             self.ends = later;
-            let due: Vec<(Instant, Action)> = due;
-            for (_, action) in due {
-                // The path went back to that uplink meanwhile: its flows are where they belong.
-                if let Action::EndFlows { uplink, family, path } = &action
-                    && self.paths[path.index()][family.index()].selection.contains(*uplink)
-                {
-                    continue;
+            let due: Vec<FlowsEnd> = due;
+            for FlowsEnd { uplink, family, path, .. } in due {
+                if self.paths[path.index()][family.index()].unconfirmed.is_some() {
+                    // The route first: flows that reconnect before it is changed would go where they came from.
+                    self.end_flows_at(now + RETRY, uplink, family, path);
+                } else if self.is_better_off(path, family, uplink) {
+                    self.actions.push_back(Action::EndFlows { uplink, family, path });
                 }
-                self.actions.push_back(action);
+                // Else the path went back to that uplink meanwhile, so its flows are where they belong; or its uplinks
+                // died and there is nowhere better for them.
             }
         }
         if self.retries.iter().any(|(at, ..)| *at <= now) {
@@ -142,6 +167,10 @@ impl Engine {
     }
 
     pub(super) fn handle_switched(&mut self, path: PathId, family: Family, serial: u64, took: Duration, now: Instant) {
+        let state = &mut self.paths[path.index()][family.index()];
+        if state.unconfirmed.is_some_and(|newest| newest <= serial) {
+            state.unconfirmed = None;
+        }
         let state = &self.paths[path.index()][family.index()];
         let detection = match state.reason {
             Some(Reason::Down(_)) => self.detection.take().filter(|(s, _)| *s == serial).map(|(_, time)| time),
@@ -194,6 +223,7 @@ impl Engine {
             decided: now,
         };
         self.serial += 1;
+        self.paths[path.index()][family.index()].unconfirmed = Some(self.serial);
         self.actions.push_back(Action::Switch(switch));
     }
 
@@ -212,7 +242,7 @@ impl Engine {
                 patience = if line.is_lossy() { Duration::ZERO } else { config.profile.quality_window };
             }
             State::Probation => rank = Rank::Probation,
-            State::Unknown if line.is_local_ok() => rank = Rank::Unknown,
+            State::Unknown if !line.is_local_lost(now) => rank = Rank::Unknown,
             State::Down if line.verdict() == Some(Verdict::Loss) => rank = Rank::Loss,
             State::Unknown | State::Down | State::Suspect => {}
         }

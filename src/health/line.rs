@@ -26,13 +26,15 @@ use super::{Cause, Evidence, Note, Output, State, Verdict};
 use crate::config::model::{Profile, Target, TargetId};
 use crate::probe::flight::{Flight, Pending, Stage};
 use crate::probe::schedule::{PAGE, POLITE, Schedule, Turn};
-use crate::probe::{Answer, Cookie, Outcome, Wrong};
+use crate::probe::{Answer, Cookie, Outcome};
 use crate::time::Instant;
 
 /// A metered line that is down is asked this often: it costs nothing while nothing comes back.
 const METERED_DOWN_INTERVAL: Duration = Duration::from_secs(5);
 /// Passive life lets this many probes in a row be skipped on a metered line, then one is sent all the same.
 const SKIP_MOST: u32 = 10;
+/// A start has heard by then of all that the kernel has; what was not told of is not there.
+const FIRST_DUMP: Duration = Duration::from_secs(2);
 /// Counters of a line without traffic: often enough to notice within a quarter second that it starts.
 const IDLE_COUNTERS: Duration = Duration::from_millis(250);
 
@@ -104,7 +106,19 @@ pub struct Line {
     skipped: u32,
     /// Probes sent since the counters were last read.
     probed: u64,
+    /// Another line wants to know how this target answers here.
+    wanted: Option<TargetId>,
+    started: Instant,
+    told: Told,
     random: ChaCha8Rng,
+}
+
+/// What the kernel has told since the start. What is not told yet is not gone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    link: bool,
+    address: bool,
+    gateway: bool,
 }
 
 /// What the other lines know about the same target.
@@ -114,6 +128,7 @@ pub enum Elsewhere {
     #[default]
     NotAsked,
     Answers,
+    /// Asked there, never answered.
     Fails,
 }
 
@@ -159,6 +174,9 @@ impl Line {
             in_use: false,
             skipped: 0,
             probed: 0,
+            wanted: None,
+            started: now,
+            told: Told::default(),
             random: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -246,6 +264,14 @@ impl Line {
         self.link == Link::Up && self.address.is_some() && self.gateway.is_some()
     }
 
+    /// Device, address or gateway are missing for sure: told so, or not told within the time of a first dump.
+    pub fn is_local_lost(&self, now: Instant) -> bool {
+        let gone = (self.told.link && self.link != Link::Up)
+            || (self.told.address && self.address.is_none())
+            || (self.told.gateway && self.gateway.is_none());
+        gone || (!self.is_local_ok() && now >= self.started + FIRST_DUMP)
+    }
+
     /// How often the engine wants the packet counters.
     pub fn counters_every(&self, now: Instant) -> Option<Duration> {
         let watched = self.in_use && self.is_local_ok() && self.state != State::Disabled;
@@ -258,7 +284,8 @@ impl Line {
     /// The next instant at which `poll` has something to do.
     pub fn deadline(&self) -> Instant {
         if self.state == State::Disabled || !self.is_local_ok() {
-            return self.flight.deadline();
+            let dump = if self.state == State::Unknown { self.started + FIRST_DUMP } else { Instant::NEVER };
+            return self.flight.deadline().min(dump);
         }
         let recovery = self.recovery.as_ref().map_or(Instant::NEVER, |recovery| recovery.due);
         self.schedule.due().min(self.flight.deadline()).min(recovery)
@@ -267,7 +294,7 @@ impl Line {
     // --- what comes in
 
     pub fn handle_link(&mut self, link: Link, now: Instant, out: &mut Output) {
-        if self.link == link {
+        if std::mem::replace(&mut self.told.link, true) && self.link == link {
             return;
         }
         let was_up = self.link == Link::Up;
@@ -279,7 +306,7 @@ impl Line {
     }
 
     pub fn handle_address(&mut self, address: Option<IpAddr>, now: Instant, out: &mut Output) {
-        if self.address == address {
+        if std::mem::replace(&mut self.told.address, true) && self.address == address {
             return;
         }
         self.address = address;
@@ -289,7 +316,7 @@ impl Line {
     }
 
     pub fn handle_gateway(&mut self, gateway: Option<Gateway>, now: Instant, out: &mut Output) {
-        if self.gateway == gateway {
+        if std::mem::replace(&mut self.told.gateway, true) && self.gateway == gateway {
             return;
         }
         self.gateway = gateway;
@@ -333,16 +360,19 @@ impl Line {
         }
     }
 
-    /// An echo reply from the asked address. Returns whether it was one of ours.
+    /// An echo reply. It counts only from the address that was asked (R2). Returns whether it was one of ours.
     pub fn handle_echo(
         &mut self,
         wire_sequence: u16,
         cookie: Cookie,
+        from: IpAddr,
         received: Instant,
         now: Instant,
         out: &mut Output,
     ) -> bool {
-        match self.flight.take_echo(wire_sequence, cookie) {
+        let targets = &self.targets;
+        let asked = |target: TargetId| targets.get(target.index()).is_some_and(|target| target.answers_from(from));
+        match self.flight.take_echo(wire_sequence, cookie, asked) {
             Some(pending) => {
                 self.settle_reply(&pending, received, now, out);
                 true
@@ -389,9 +419,23 @@ impl Line {
         }
     }
 
-    pub fn set_elsewhere(&mut self, target: TargetId, elsewhere: Elsewhere) {
+    /// How the target does on the other lines, and its newest answer there: when it was asked, and when it answered.
+    pub fn set_elsewhere(&mut self, target: TargetId, elsewhere: Elsewhere, newest: Option<(Instant, Instant)>) {
         if let Some(slot) = self.elsewhere.get_mut(target.index()) {
             *slot = elsewhere;
+        }
+        if let Some(target) = self.targets.get_mut(target.index()) {
+            target.handle_elsewhere(newest);
+        }
+    }
+
+    /// Asks this target next, unless it was asked since then.
+    pub fn ask_since(&mut self, target: TargetId, since: Instant, now: Instant) {
+        let asked = self.targets.get(target.index()).is_none_or(|target| target.last_sent >= Some(since));
+        if !asked && self.is_local_ok() && self.wanted.is_none() {
+            self.wanted = Some(target);
+            self.schedule.prefer(target.index());
+            self.schedule.hurry(now);
         }
     }
 
@@ -401,6 +445,9 @@ impl Line {
         if self.flight.deadline() <= now {
             self.poll_flight(now, out);
         }
+        if self.state == State::Unknown && self.is_local_lost(now) {
+            self.local_changed(now, out);
+        }
         if self.state == State::Disabled || !self.is_local_ok() {
             return;
         }
@@ -408,8 +455,24 @@ impl Line {
         self.poll_schedule(now, out);
     }
 
+    /// A target that stays silent while others answer must not start a burst each time, nor convict. If all are equally
+    /// poor, the line is.
+    pub(super) fn is_muted(&self, index: usize) -> bool {
+        let Some(target) = self.targets.get(index).filter(|target| target.is_poor()) else { return false };
+        let others = self.targets.iter().enumerate().filter(|(other, _)| *other != index);
+        let mut others = others.filter(|(_, other)| other.kind != Kind::Page && !other.suspect);
+        others.any(|(_, other)| other.loss < target.loss / 2.0)
+    }
+
+    pub(super) fn muted(&self) -> u16 {
+        let bit = |index: usize| u32::try_from(index).ok().and_then(|index| 1u16.checked_shl(index)).unwrap_or(0);
+        (0..self.targets.len()).filter(|index| self.is_muted(*index)).fold(0, |set, index| set | bit(index))
+    }
+
     fn poll_flight(&mut self, now: Instant, out: &mut Output) {
         let settle_after = self.settle_after();
+        let muted = self.muted();
+        let is_muted = |target: TargetId| muted & 1u16.checked_shl(u32::from(target.0)).unwrap_or(0) != 0;
         let mut overdue = None;
         for pending in self.flight.iter_mut().filter(|pending| pending.next <= now) {
             let Some(target) = self.targets.get(pending.target.index()) else { continue };
@@ -420,7 +483,7 @@ impl Line {
                     pending.stage = Stage::Overdue;
                     let patience = target.rtt.patience(self.profile.overdue_floor).min(self.profile.dead_after * 2);
                     pending.next = (pending.sent + patience).max(now).min(settle_at);
-                    if !pending.void && !target.is_muted() && !target.suspect && target.kind != Kind::Page {
+                    if !pending.void && !is_muted(pending.target) && !target.suspect && target.kind != Kind::Page {
                         overdue = Some(pending.sequence);
                     }
                 }
@@ -428,7 +491,7 @@ impl Line {
                     pending.stage = Stage::Lost;
                     pending.next = settle_at;
                     if let (true, false, Some(burst)) = (pending.burst, pending.void, self.burst.as_mut())
-                        && !target.is_muted()
+                        && !is_muted(pending.target)
                         && !target.suspect
                     {
                         burst.tally.handle_lost(pending.target);
@@ -462,8 +525,10 @@ impl Line {
             let burst = self.burst.is_some() || self.state == State::Unknown;
             let only_pages = self.targets.iter().all(|target| target.kind == Kind::Page);
             let in_doubt = self.state == State::Down || burst;
-            let turns = self.targets.iter().map(|target| {
+            let wanted = self.wanted.map(TargetId::index);
+            let turns = self.targets.iter().enumerate().map(|(index, target)| {
                 let spacing = match target.kind {
+                    _ if wanted == Some(index) => Duration::ZERO,
                     Kind::Page if target.failed_in_row > 0 || only_pages || in_doubt => POLITE,
                     Kind::Page => PAGE,
                     Kind::Icmp | Kind::Tcp | Kind::Dns if target.polite && !burst => POLITE,
@@ -473,7 +538,9 @@ impl Line {
                 Turn { not_before, eligible: true }
             });
             let Some(index) = self.schedule.take(now, interval, &mut self.random, turns) else { continue };
-            if self.may_skip(now) {
+            if wanted == Some(index) {
+                self.wanted = None;
+            } else if self.may_skip(now) {
                 continue;
             }
             self.send(index, burst, now, out);
@@ -483,7 +550,9 @@ impl Line {
     /// On a metered line that carries answered traffic a probe tells nothing new.
     fn may_skip(&mut self, now: Instant) -> bool {
         let fresh = self.passive.grew().is_some_and(|grew| now.since(grew) < self.profile.interval)
-            && self.passive.is_moving(now, self.profile.interval);
+            && self.passive.is_moving(now, self.profile.interval)
+            && self.passive.is_balanced()
+            && self.targets.iter().all(|target| target.kind == Kind::Icmp || target.failed_in_row == 0);
         let quiet = self.metered && self.in_use && self.burst.is_none() && self.state == State::Up;
         if fresh && quiet && self.skipped < SKIP_MOST {
             self.skipped += 1;
@@ -562,9 +631,10 @@ impl Line {
         if is_sample {
             self.quality.handle_settled(pending.target, Some(rtt), now);
         }
+        let muted = self.is_muted(pending.target.index());
         if let Some(burst) = self.burst.as_mut() {
             burst.alive = true;
-            if pending.burst && pending.stage != Stage::Lost {
+            if pending.burst && pending.stage != Stage::Lost && !muted {
                 burst.tally.handle_answered(pending.target);
             }
         }
@@ -576,8 +646,7 @@ impl Line {
     fn settle_failed(&mut self, pending: &Pending, outcome: Outcome, now: Instant, out: &mut Output) {
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
         target.last_outcome = Some(outcome);
-        target
-            .handle_failed(matches!(outcome, Outcome::Wrong(Wrong::Portal | Wrong::Dns | Wrong::Tls | Wrong::Forged)));
+        target.handle_failed(pending.sent);
         self.quality.handle_settled(pending.target, None, now);
         out.notes.push(Note::Settled { target: pending.target, outcome });
         self.judge(now, out);
@@ -591,7 +660,7 @@ impl Line {
         }
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
         target.last_outcome = Some(Outcome::Silent);
-        target.handle_silent();
+        target.handle_silent(pending.sent);
         self.quality.handle_settled(pending.target, None, now);
         out.notes.push(Note::Settled { target: pending.target, outcome: Outcome::Silent });
     }

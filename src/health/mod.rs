@@ -114,6 +114,8 @@ pub enum Note {
         target: TargetId,
         outcome: Outcome,
     },
+    /// The same state, but worse: paths must be decided again.
+    Reassess,
     /// A suspicion came to an end.
     Suspicion {
         confirmed: bool,

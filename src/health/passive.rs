@@ -109,6 +109,11 @@ impl Passive {
         self.broke_off && self.sent_since >= ENOUGH_SENT
     }
 
+    /// As much comes in as answers would be; a stream from outside goes on for a while when nothing of ours gets out.
+    pub fn is_balanced(&self) -> bool {
+        self.received_since_reply.saturating_mul(4) >= self.sent_since_reply
+    }
+
     /// Forwarded traffic is answered although no probe is: then the probes' targets are the likelier fault.
     pub fn is_answered(&self) -> bool {
         self.received_since_reply >= 50 && self.received_since_reply.saturating_mul(4) >= self.sent_since_reply

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::config::model::TargetId;
 use crate::time::Instant;
 
+/// A line on standby is asked so seldom that the window would be empty: the last few samples stay, whatever their age.
+pub const LEAST: usize = 10;
 /// The longest window (60 s) at 16 probes a second; denser probing shortens the window, not the truth.
 pub const WINDOW: usize = 1_024;
 
@@ -23,6 +25,8 @@ pub struct Quality {
     length: Duration,
     samples: VecDeque<Sample>,
     lost: u32,
+    /// No sample is slower; lowered only when all are looked at.
+    peak: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,24 +41,27 @@ pub struct Figures {
 
 impl Quality {
     pub fn new(length: Duration) -> Self {
-        Self { length, samples: VecDeque::new(), lost: 0 }
+        Self { length, samples: VecDeque::new(), lost: 0, peak: Duration::ZERO }
     }
 
     pub fn handle_settled(&mut self, target: TargetId, rtt: Option<Duration>, now: Instant) {
         while let Some(oldest) = self.samples.front() {
-            if self.samples.len() < WINDOW && now.since(oldest.at) <= self.length {
+            let recent = now.since(oldest.at) <= self.length || self.samples.len() < LEAST;
+            if recent && self.samples.len() < WINDOW {
                 break;
             }
             self.lost -= u32::from(oldest.rtt.is_none());
             self.samples.pop_front();
         }
         self.lost += u32::from(rtt.is_none());
+        self.peak = self.peak.max(rtt.unwrap_or_default());
         self.samples.push_back(Sample { at: now, target, rtt });
     }
 
     pub fn clear(&mut self) {
         self.samples.clear();
         self.lost = 0;
+        self.peak = Duration::ZERO;
     }
 
     pub fn settled(&self) -> u32 {
@@ -66,10 +73,27 @@ impl Quality {
         (!self.samples.is_empty()).then(|| self.lost as f32 / self.samples.len() as f32)
     }
 
-    /// Loss and count of what settled since `since`.
-    pub fn recent(&self, since: Instant) -> (u32, u32) {
+    /// How many probes settled since `since`, and how many of them were lost; only of targets that count.
+    pub fn recent(&self, since: Instant, counts: impl Fn(TargetId) -> bool) -> (u32, u32) {
         let recent = self.samples.iter().rev().take_while(|sample| sample.at >= since);
-        recent.fold((0, 0), |(settled, lost), sample| (settled + 1, lost + u32::from(sample.rtt.is_none())))
+        recent
+            .filter(|sample| counts(sample.target))
+            .fold((0, 0), |(settled, lost), sample| (settled + 1, lost + u32::from(sample.rtt.is_none())))
+    }
+
+    /// Neither RTT nor jitter can be above `limit`, and nothing had to be counted to know it.
+    pub fn is_surely_below(&self, limit: Duration) -> bool {
+        self.peak <= limit
+    }
+
+    /// Is the 95th percentile of the RTT above `limit`? Counted, not sorted.
+    pub fn is_slow(&mut self, limit: Duration) -> bool {
+        let rtts = || self.samples.iter().filter_map(|sample| sample.rtt);
+        let (count, above, peak) = rtts().fold((0usize, 0usize, Duration::ZERO), |(count, above, peak), rtt| {
+            (count + 1, above + usize::from(rtt > limit), peak.max(rtt))
+        });
+        self.peak = peak;
+        above >= count - count * 95 / 100 && count > 0
     }
 
     pub fn figures(&self) -> Figures {
@@ -85,7 +109,7 @@ impl Quality {
         }
     }
 
-    fn jitter(&self) -> Option<Duration> {
+    pub fn jitter(&self) -> Option<Duration> {
         let mut last: [Option<Duration>; crate::config::model::limits::TARGETS] = Default::default();
         let (mut sum, mut count) = (Duration::ZERO, 0u32);
         for sample in &self.samples {
@@ -130,6 +154,20 @@ mod tests {
     }
 
     #[test]
+    fn slow_is_what_the_percentile_says() {
+        let mut quality = Quality::new(Duration::from_secs(1_000));
+        for n in 0..100u64 {
+            quality.handle_settled(TargetId(0), Some(MS(n)), Instant::ORIGIN + MS(n));
+            let p95 = quality.figures().rtt_p95.expect("samples");
+            assert!(
+                !quality.is_slow(p95) && quality.is_slow(p95.saturating_sub(Duration::from_nanos(1))) || p95.is_zero(),
+                "{n}"
+            );
+        }
+        assert!(quality.is_surely_below(MS(99)) && !quality.is_surely_below(MS(98)));
+    }
+
+    #[test]
     fn the_window_is_bounded_in_number() {
         let mut quality = Quality::new(Duration::from_secs(1_000));
         for n in 0..3_000u64 {
@@ -137,6 +175,6 @@ mod tests {
         }
         assert_eq!(quality.settled() as usize, WINDOW);
         assert_eq!(quality.loss(), Some(0.25));
-        assert_eq!(quality.recent(Instant::ORIGIN + MS(2_996)), (4, 1));
+        assert_eq!(quality.recent(Instant::ORIGIN + MS(2_996), |_| true), (4, 1));
     }
 }

@@ -62,7 +62,9 @@ impl Tally {
         (answered, answered + lost)
     }
 
-    pub fn ruling(&self, test: Test) -> Ruling {
+    /// `overdue` probes are neither answered nor lost yet. They do not convict, but nobody is cleared by the answers alone:
+    /// those come at once, while a loss takes its patience.
+    pub fn ruling(&self, test: Test, overdue: u32) -> Ruling {
         #[expect(clippy::cast_precision_loss, reason = "a burst has at most some thousand probes")]
         let ratio = |(answered, lost): &(u32, u32)| *lost as f32 * test.lost + *answered as f32 * test.answered;
         let asked = || self.per_target.iter().filter(|(answered, lost)| answered + lost > 0);
@@ -71,7 +73,7 @@ impl Tally {
         let without_worst = if asked().count() > 1 { sum - worst } else { sum };
         if without_worst >= test.upper {
             Ruling::Convicted
-        } else if sum <= LOWER {
+        } else if ratio(&(0, overdue)) + sum <= LOWER {
             Ruling::Cleared
         } else {
             Ruling::Open
@@ -101,7 +103,7 @@ mod tests {
                     tally.handle_answered(target)
                 }
                 probes += 1;
-                match tally.ruling(test) {
+                match tally.ruling(test, 0) {
                     Ruling::Open => {}
                     Ruling::Cleared => break,
                     Ruling::Convicted => {
@@ -134,6 +136,17 @@ mod tests {
     fn thirty_percent_is_lossy_but_no_brown_out() {
         assert!(bursts(Test::LOSSY, [0.35; 3], 300).0 > 240);
         assert!(bursts(Test::BROWN_OUT, [0.30; 3], 2_000).0 < 20);
+    }
+
+    #[test]
+    fn early_answers_do_not_clear_while_the_rest_is_overdue() {
+        let mut tally = Tally::new(3);
+        tally.handle_lost(TargetId(0));
+        for n in 0..8u8 {
+            tally.handle_answered(TargetId(n % 3));
+        }
+        assert_eq!(tally.ruling(Test::BROWN_OUT, 0), Ruling::Cleared);
+        assert_eq!(tally.ruling(Test::BROWN_OUT, 20), Ruling::Open, "the first 28 of a line that loses 70 %");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::line::Elsewhere;
 use super::line::{Burst, Line, Outage, Recovery};
 use super::local::Link;
+use super::quality::LEAST;
 use super::sequential::{Ruling, Tally, Test};
-use super::target::{KIND_FAILED_AFTER, Kind};
+use super::target::{Kind, TargetHealth};
 use super::{Cause, Evidence, Note, Output, State, Verdict};
 use crate::config::model::{TargetId, Threshold};
 use crate::time::Instant;
@@ -18,15 +19,24 @@ const LOSS_FOR_TENTHS: u32 = 15;
 /// Figures of a line are looked at this often; more often they do not change.
 const QUALITY_EVERY: Duration = Duration::from_secs(1);
 /// Fewer settled probes are no figure.
-const QUALITY_LEAST: u32 = 10;
+#[expect(clippy::cast_possible_truncation, reason = "ten")]
+const LEAST_SAMPLES: u32 = LEAST as u32;
 /// A line of which some, but too few targets answer is taken as it is after this long.
 const UNKNOWN_MOST: Duration = Duration::from_secs(3);
+/// Nothing is known of a line's RTT yet, and its neighbours are to be resolved first (RFC 6298 §2.1 waits as long).
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// Without any reply for so long the line is down, whatever its counters say.
 const SILENT_MOST: Duration = Duration::from_secs(10);
 /// A starved process must see this much more silence before it believes it.
 const STARVED_MARGIN: Duration = Duration::from_millis(700);
 /// A longer stall than this is a paused machine, not a busy one: what happened meanwhile is unknown.
 const STARVED_MOST: Duration = Duration::from_secs(1);
+
+/// What can fail while the line itself lives, the most telling first.
+const SERVICES: [(Kind, Cause); 3] = [(Kind::Page, Cause::Portal), (Kind::Dns, Cause::Dns), (Kind::Tcp, Cause::Tcp)];
+
+/// `min_probes` at each of two targets, or twice as many at one: ten in a row are lost at 5 % each way once in 10¹⁰.
+const TWICE: u32 = 2;
 
 /// Targets that were found silent, and the probes they left unanswered.
 struct Silence {
@@ -53,6 +63,9 @@ impl Line {
             }
             return;
         }
+        if self.state == State::Unknown && !self.is_local_lost(now) {
+            return;
+        }
         let cause = match self.link {
             Link::Missing | Link::NoCarrier => Cause::Cable,
             Link::Up if self.address.is_none() => Cause::Address,
@@ -72,7 +85,7 @@ impl Line {
         match self.state {
             State::Suspect => {
                 let (state, since) = self.before;
-                self.change(state, self.seen(now), now, out);
+                self.change(state, self.glance(now), now, out);
                 self.since = since;
             }
             State::Down => match self.evidence.verdict {
@@ -96,6 +109,7 @@ impl Line {
 
     /// The first start needs one quorum, not a probation.
     fn ask_first(&mut self, now: Instant, out: &mut Output) {
+        self.targets.iter_mut().for_each(TargetHealth::forget_failures);
         self.asked_since = now;
         let evidence = self.seen(now);
         self.change(State::Unknown, evidence, now, out);
@@ -107,7 +121,7 @@ impl Line {
         self.schedule.hurry(now);
         if matches!(self.state, State::Up | State::Degraded) {
             self.before = (self.state, self.since);
-            let evidence = self.seen(now);
+            let evidence = self.glance(now);
             self.change(State::Suspect, evidence, now, out);
         }
     }
@@ -132,7 +146,7 @@ impl Line {
     }
 
     fn judge_unknown(&mut self, now: Instant, out: &mut Output) {
-        let fresh = |target: &&super::target::TargetHealth| target.last_reply.is_some_and(|at| at >= self.asked_since);
+        let fresh = |target: &&TargetHealth| target.last_reply.is_some_and(|at| at >= self.asked_since);
         let answered = self.targets.iter().filter(fresh).count();
         let waited = now.since(self.asked_since) >= UNKNOWN_MOST;
         if answered >= self.answers_needed() || (answered > 0 && waited) {
@@ -140,7 +154,9 @@ impl Line {
             self.quality.clear();
             let evidence = self.seen(now);
             self.change(State::Up, evidence, now, out);
-        } else if let Some(silence) = self.silence(now) {
+        } else if now.since(self.asked_since) >= FIRST_ANSWER
+            && let Some(silence) = self.silence(now)
+        {
             self.go_down(Verdict::Silent, self.silent_cause(), Some(silence), now, out);
         }
     }
@@ -166,7 +182,14 @@ impl Line {
     fn judge_burst(&mut self, now: Instant, out: &mut Output) -> bool {
         let Some(burst) = &self.burst else { return false };
         let lasted = now.since(burst.started);
-        let (brown_out, lossy) = (burst.tally.ruling(Test::BROWN_OUT), burst.tally.ruling(Test::LOSSY));
+        let overdue = self.flight.iter().filter(|pending| {
+            let index = pending.target.index();
+            let suspect = self.targets.get(index).is_none_or(|target| target.suspect);
+            pending.is_overdue_in_burst() && !suspect && !self.is_muted(index)
+        });
+        let overdue = u32::try_from(overdue.count()).unwrap_or(u32::MAX);
+        let (brown_out, lossy) =
+            (burst.tally.ruling(Test::BROWN_OUT, overdue), burst.tally.ruling(Test::LOSSY, overdue));
         let long_enough = lasted >= self.profile.dead_after * LOSS_FOR_TENTHS / 10;
         if brown_out == Ruling::Convicted && long_enough {
             self.go_down(Verdict::Loss, Cause::Path, None, now, out);
@@ -207,19 +230,19 @@ impl Line {
             return;
         }
         self.quality_checked = now;
-        let figures = self.quality.figures();
-        if figures.settled < QUALITY_LEAST {
+        if self.quality.settled() < LEAST_SAMPLES {
             return;
         }
-        let above = |value: Option<Duration>, limit: Option<Threshold<Duration>>, degraded: bool| {
-            limit.zip(value).is_some_and(|(limit, value)| value > if degraded { limit.leave } else { limit.enter })
-        };
         let degraded = self.state == State::Degraded;
-        let slow = above(figures.rtt_p95, Some(self.profile.rtt), degraded);
-        let unsteady = above(figures.jitter, self.profile.jitter, degraded);
+        let limit = |threshold: Threshold<Duration>| if degraded { threshold.leave } else { threshold.enter };
+        let (rtt_limit, jitter_limit) = (limit(self.profile.rtt), self.profile.jitter.map(limit));
+        let calm = self.quality.is_surely_below(rtt_limit.min(jitter_limit.unwrap_or(Duration::MAX)));
+        let slow = !calm && self.quality.is_slow(rtt_limit);
+        let jitter = if calm { None } else { self.quality.jitter() };
+        let unsteady = jitter.zip(jitter_limit).is_some_and(|(jitter, limit)| jitter > limit);
         if degraded {
             let settled = now.since(self.since) >= self.profile.quality_window;
-            if self.lossy && settled && figures.loss.is_some_and(|loss| loss <= self.profile.loss.leave) {
+            if self.lossy && settled && self.loss_since(Instant::ORIGIN).1 <= self.profile.loss.leave {
                 self.lossy = false;
             }
             if !self.lossy && !slow && !unsteady {
@@ -260,24 +283,45 @@ impl Line {
 
     fn judge_down(&mut self, now: Instant, out: &mut Output) {
         match self.evidence.verdict {
+            Some(Verdict::Loss) if self.is_dumb(now) => {
+                // What was a brown-out lets nothing through any more; others may be better now.
+                self.evidence.verdict = Some(Verdict::Silent);
+                out.notes.push(Note::Reassess);
+            }
             Some(Verdict::Loss) => {
                 let window = (self.profile.quality_window / 3).max(self.profile.interval * 10);
                 let from = (now - window).max(self.since + self.settle_after());
-                let (settled, lost) = self.quality.recent(from);
-                #[expect(clippy::cast_precision_loss, reason = "at most 1,024 samples")]
-                let loss = lost as f32 / settled.max(1) as f32;
+                let (settled, loss) = self.loss_since(from);
                 if settled >= 8 && loss <= self.profile.loss.enter {
                     self.begin_probation(u16::MAX, now, now, out);
                 }
             }
             Some(Verdict::Wrong) => {
                 let answered_since = self.last_reply.is_some_and(|reply| reply > self.since);
-                if self.failed_kind().is_none() && answered_since {
+                if answered_since && self.service_is_back() {
                     self.begin_probation(u16::MAX, now, now, out);
                 }
             }
             Some(Verdict::Silent | Verdict::Local) | None => {}
         }
+    }
+
+    /// Probes settled since then and the part that was lost; a target in ill repute says nothing about the line.
+    fn loss_since(&self, since: Instant) -> (u32, f32) {
+        let muted = self.muted();
+        let counts = |target: TargetId| {
+            let bit = 1u16.checked_shl(u32::from(target.0)).unwrap_or(0);
+            muted & bit == 0 && self.targets.get(target.index()).is_some_and(|target| !target.suspect)
+        };
+        let (settled, lost) = self.quality.recent(since, counts);
+        #[expect(clippy::cast_precision_loss, reason = "at most 1,024 samples")]
+        let loss = lost as f32 / settled.max(1) as f32;
+        (settled, loss)
+    }
+
+    /// Nothing came back for so long that loss is no word for it.
+    fn is_dumb(&self, now: Instant) -> bool {
+        self.last_reply.is_none_or(|reply| now.since(reply) >= SILENT_MOST.max(self.profile.dead_after * 5))
     }
 
     fn begin_probation(&mut self, replied: u16, first_reply: Instant, now: Instant, out: &mut Output) {
@@ -286,6 +330,9 @@ impl Line {
         self.quality.clear();
         for target in &mut self.targets {
             target.loss = 0.0;
+            if target.kind != Kind::Icmp {
+                target.forget_failures();
+            }
         }
         let mut evidence = self.seen(now);
         evidence.cause = self.evidence.cause;
@@ -344,7 +391,7 @@ impl Line {
     }
 
     /// Targets that count: probed in a burst and not in ill repute. Pages count only where there is nothing else.
-    fn members(&self) -> impl Iterator<Item = (TargetId, &super::target::TargetHealth)> {
+    fn members(&self) -> impl Iterator<Item = (TargetId, &TargetHealth)> {
         let pages_too = self.targets.iter().all(|target| target.kind == Kind::Page);
         let all_suspect = self.targets.iter().all(|target| target.suspect || target.kind == Kind::Page);
         self.targets.iter().enumerate().filter_map(move |(index, target)| {
@@ -386,7 +433,7 @@ impl Line {
         }
         let starved = self.stalls.count >= 3
             && self.stalls.longest < STARVED_MOST
-            && self.stalls.void >= u32::from(self.profile.min_probes)
+            && self.stalls.void >= u32::from(self.profile.min_probes) * TWICE
             && unanswered_for >= dead_after + STARVED_MARGIN;
         let most = dead_after * 2;
         // A conversation that broke off is evidence by itself, once even a tenfold RTT would have let it go on; the
@@ -402,15 +449,16 @@ impl Line {
             };
             let oldest = self.flight.oldest_sent_after(id, target.answered_up_to);
             if starved || oldest.is_some_and(|sent| now.since(sent) >= patience) {
+                let overdue = target.rtt.overdue_after(self.profile.overdue_floor, dead_after / 2);
                 silence.targets.push(id);
-                silence.unanswered += self.flight.sent_after(id, target.answered_up_to);
+                silence.unanswered += self.flight.sent_between(id, target.answered_up_to, now - overdue);
             }
         }
         if starved {
             silence.unanswered = silence.unanswered.max(self.stalls.void);
         }
-        let enough =
-            silence.targets.len() >= self.quorum(members) && silence.unanswered >= u32::from(self.profile.min_probes);
+        let least = u32::from(self.profile.min_probes) * TWICE;
+        let enough = silence.targets.len() >= self.quorum(members) && silence.unanswered >= least;
         enough.then_some(silence)
     }
 
@@ -419,33 +467,57 @@ impl Line {
     }
 
     /// A service of which each target fails again and again while the line itself answers. One target alone convicts only
-    /// if it answers through another line, or if there is no other line to ask.
+    /// if another line is answered by it meanwhile, or if there is no other line to ask.
     fn failed_kind(&self) -> Option<Cause> {
         if self.targets.iter().all(|target| target.failed_in_row < 2) {
             return None;
         }
-        [(Kind::Page, Cause::Portal), (Kind::Dns, Cause::Dns), (Kind::Tcp, Cause::Tcp)].into_iter().find_map(
-            |(kind, cause)| {
-                let of_kind =
-                    || self.targets.iter().zip(&self.elsewhere).filter(move |(t, _)| t.kind == kind && !t.suspect);
-                let limit = KIND_FAILED_AFTER;
-                let failed = of_kind().count() > 0
-                    && of_kind().all(|(t, _)| t.failed_in_row >= limit || (kind == Kind::Page && t.wrong_in_row >= 2));
-                let sure = of_kind().count() > 1
-                    || of_kind().any(|(t, elsewhere)| match elsewhere {
-                        Elsewhere::Answers => true,
-                        Elsewhere::Fails => false,
-                        Elsewhere::NotAsked => kind == Kind::Page && t.wrong_in_row >= 2,
-                    });
-                let others_answer = self.targets.iter().any(|t| t.kind != kind && t.failed_in_row == 0);
-                (failed && sure && (others_answer || of_kind().any(|(t, _)| t.silent_in_row == 0))).then_some(cause)
-            },
-        )
+        SERVICES.into_iter().find_map(|(kind, cause)| {
+            let of_kind = || self.of_kind(kind);
+            let failed = of_kind().next().is_some() && of_kind().all(|(target, _)| target.has_failed());
+            let sure = of_kind().count() > 1
+                || of_kind().any(|(target, elsewhere)| match elsewhere {
+                    Elsewhere::Answers => target.fails_only_here(),
+                    Elsewhere::Fails => false,
+                    Elsewhere::NotAsked => kind == Kind::Page && target.wrong_in_row > 0,
+                });
+            // Silence where a page should be is no portal.
+            let silent = of_kind().all(|(target, _)| target.silent_in_row > 0);
+            let cause = if silent && kind == Kind::Page { Cause::Tcp } else { cause };
+            let others_answer = self.targets.iter().any(|t| t.kind != kind && t.failed_in_row == 0);
+            (failed && sure && (others_answer || of_kind().any(|(t, _)| t.silent_in_row == 0))).then_some(cause)
+        })
+    }
+
+    /// Targets of one kind that are not at fault themselves.
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&TargetHealth, &Elsewhere)> {
+        let targets = self.targets.iter().zip(&self.elsewhere);
+        targets.filter(move |(target, _)| target.kind == kind && !target.suspect)
+    }
+
+    /// The service whose failure took the line down answers again, or its targets turned out to be at fault themselves.
+    fn service_is_back(&self) -> bool {
+        // Pages stand for TCP, too, where they were silent.
+        let failed = |kind: Kind| match self.evidence.cause {
+            Some(Cause::Portal) => kind == Kind::Page,
+            Some(Cause::Dns) => kind == Kind::Dns,
+            Some(Cause::Tcp) => kind == Kind::Tcp || kind == Kind::Page,
+            Some(Cause::Cable | Cause::Modem | Cause::Address | Cause::Gateway | Cause::Path) | None => false,
+        };
+        SERVICES.into_iter().filter(|(kind, _)| failed(*kind)).all(|(kind, _)| {
+            let mut of_kind = self.of_kind(kind).peekable();
+            of_kind.peek().is_none() || of_kind.any(|(target, _)| target.failed_in_row == 0)
+        })
     }
 
     /// What is seen at this moment, for whatever state follows.
     fn seen(&self, now: Instant) -> Evidence {
         let figures = self.quality.figures();
+        Evidence { rtt: figures.rtt_p95, jitter: figures.jitter, ..self.glance(now) }
+    }
+
+    /// The same without what takes sorting: suspicions come and go.
+    fn glance(&self, now: Instant) -> Evidence {
         Evidence {
             verdict: None,
             cause: None,
@@ -463,9 +535,9 @@ impl Line {
             address: self.address.is_some(),
             gateway: self.gateway.is_some(),
             gateway_answers: self.neighbour,
-            loss: figures.loss,
-            rtt: figures.rtt_p95,
-            jitter: figures.jitter,
+            loss: self.quality.loss(),
+            rtt: None,
+            jitter: None,
             sent_unanswered: self.passive.sent_unanswered(),
             burst: self.burst.as_ref().map(|burst| burst.tally.totals()),
             recover_after: self.recovery.as_ref().map(|recovery| recovery.due.since(now)),

@@ -18,6 +18,7 @@ pub mod provider;
 pub mod sandbox;
 pub mod scenario;
 pub mod servers;
+pub mod sim;
 pub mod switches;
 pub mod topology;
 pub mod units;

@@ -10,6 +10,8 @@ use crate::time::Instant;
 
 /// A start settles within this: until then a better line is taken at once, without hold.
 const BOOT: Duration = Duration::from_secs(3);
+/// Lines come up one after the other; until then the first choice that a start made is no reason to wait for a failback.
+const FIRST_CHOICE: Duration = Duration::from_secs(15);
 
 /// A line as policy sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub struct PathState {
     pub suppressed: Option<Suppressed>,
     pub failback_earliest: Option<Instant>,
     pub reason: Option<Reason>,
+    /// Serial of the newest switch that the kernel has not confirmed.
+    pub unconfirmed: Option<u64>,
     started: Instant,
     /// Found in the kernel at the start: not left before its lines are known.
     adopted: bool,
@@ -70,6 +74,7 @@ impl PathState {
             suppressed: None,
             failback_earliest: None,
             reason: None,
+            unconfirmed: None,
             started: now,
             by_order: None,
         }
@@ -113,6 +118,10 @@ impl PathState {
             return Decision::Switch { to: best, reason: Reason::Down(verdict) };
         }
         let booting = now.since(self.started) < BOOT;
+        if booting && self.adopted && current_worst == Rank::Unknown {
+            // Not heard of yet is no reason to leave what the kernel has.
+            return keep(Some(Suppressed::Boot), self.started + BOOT);
+        }
         if let Some(uplink) = orders.preferred.filter(|uplink| best.contains(*uplink)) {
             let reason = if orders.drill { Reason::Drill } else { Reason::Manual };
             debug_assert!(!self.selection.contains(uplink) || self.selection != best);
@@ -152,7 +161,8 @@ impl PathState {
             return hold(until);
         }
         // As good as what is in use, but of a better tier, or with more uplinks.
-        if booting && !self.adopted && rank == Rank::Up && matches!(self.reason, None | Some(Reason::Start)) {
+        let settling = now.since(self.started) < FIRST_CHOICE;
+        if settling && !self.adopted && rank == Rank::Up && matches!(self.reason, None | Some(Reason::Start)) {
             return Decision::Switch { to: best, reason: Reason::Better };
         }
         if self.selection.uplinks().any(|uplink| best.contains(uplink)) {

@@ -26,6 +26,13 @@ pub struct Pending {
     pub void: bool,
 }
 
+impl Pending {
+    /// Of a burst, late, and not yet given up.
+    pub fn is_overdue_in_burst(&self) -> bool {
+        self.burst && !self.void && self.stage == Stage::Overdue
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Asked for, the edge has not yet told when it left.
@@ -79,12 +86,18 @@ impl Flight {
         self.pending.remove(index)
     }
 
-    /// The probe that an echo reply answers: sequence as on the wire and the cookie must both fit.
-    pub fn take_echo(&mut self, wire_sequence: u16, cookie: Cookie) -> Option<Pending> {
+    /// The probe that an echo reply answers: sequence as on the wire, cookie and asked address must all fit.
+    pub fn take_echo(
+        &mut self,
+        wire_sequence: u16,
+        cookie: Cookie,
+        asked: impl Fn(TargetId) -> bool,
+    ) -> Option<Pending> {
         let fits = |pending: &Pending| {
             pending.sequence & 0xffff == u32::from(wire_sequence)
                 && pending.cookie == cookie
                 && pending.stage != Stage::Requested
+                && asked(pending.target)
         };
         let index = self.pending.iter().rposition(fits)?;
         self.pending.remove(index)
@@ -112,9 +125,11 @@ impl Flight {
             .map(|p| p.sent)
     }
 
-    /// How many probes of this target, sent after `after`, wait.
-    pub fn sent_after(&self, target: TargetId, after: Instant) -> u32 {
-        let fits = |p: &&Pending| p.target == target && p.sent > after && !p.void && p.stage != Stage::Requested;
+    /// How many probes of this target, sent after `after` and at `until` the latest, wait.
+    pub fn sent_between(&self, target: TargetId, after: Instant, until: Instant) -> u32 {
+        let fits = |p: &&Pending| {
+            p.target == target && p.sent > after && p.sent <= until && !p.void && p.stage != Stage::Requested
+        };
         u32::try_from(self.pending.iter().filter(fits).count()).unwrap_or(u32::MAX)
     }
 }
@@ -141,10 +156,11 @@ mod tests {
         let mut flight = Flight::default();
         let (first, _) = flight.add(probe(0, 1, 1));
         let (second, _) = flight.add(probe(1, 2, 2));
-        assert!(flight.take_echo(0, Cookie([2; 16])).is_none(), "cookie of another probe");
-        assert!(flight.take_echo(7, Cookie([1; 16])).is_none(), "a sequence that we never sent");
-        assert_eq!(flight.take_echo(0, Cookie([1; 16])).map(|p| p.sequence), Some(first));
-        assert!(flight.take_echo(0, Cookie([1; 16])).is_none(), "a duplicate");
+        assert!(flight.take_echo(0, Cookie([2; 16]), |_| true).is_none(), "cookie of another probe");
+        assert!(flight.take_echo(7, Cookie([1; 16]), |_| true).is_none(), "a sequence that we never sent");
+        assert!(flight.take_echo(0, Cookie([1; 16]), |target| target == TargetId(1)).is_none(), "another's address");
+        assert_eq!(flight.take_echo(0, Cookie([1; 16]), |_| true).map(|p| p.sequence), Some(first));
+        assert!(flight.take_echo(0, Cookie([1; 16]), |_| true).is_none(), "a duplicate");
         assert_eq!(flight.take(second).map(|p| p.target), Some(TargetId(1)));
     }
 
@@ -152,7 +168,7 @@ mod tests {
     fn the_sixteen_bits_on_the_wire_may_wrap() {
         let mut flight = Flight { next_sequence: 0x1_0005, ..Flight::default() };
         flight.add(probe(0, 1, 9));
-        assert_eq!(flight.take_echo(5, Cookie([9; 16])).map(|p| p.sequence), Some(0x1_0005));
+        assert_eq!(flight.take_echo(5, Cookie([9; 16]), |_| true).map(|p| p.sequence), Some(0x1_0005));
     }
 
     #[test]

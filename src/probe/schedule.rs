@@ -47,6 +47,11 @@ impl Schedule {
         self.due = self.due.min(at);
     }
 
+    /// This target's turn is next.
+    pub fn prefer(&mut self, index: usize) {
+        self.turn = index;
+    }
+
     pub fn postpone(&mut self, until: Instant) {
         self.due = self.due.max(until);
     }

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_packet_is_as_large_as_that_of_ping() {
+    fn the_packet_is_as_large_as_it_is_told_to_be() {
         assert_eq!(wire_bytes(Family::V4), 52);
         assert_eq!(u32::try_from(BYTES).ok(), Some(wire_bytes(Family::V4) - 20));
         assert_eq!(u32::try_from(BYTES).ok(), Some(wire_bytes(Family::V6) - 40));
