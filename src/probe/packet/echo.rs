@@ -18,8 +18,8 @@ pub const BYTES: usize = HEADER + DATA;
 /// The same with the IP header: 52 bytes of IPv4, 72 of IPv6.
 pub fn wire_bytes(family: Family) -> u32 {
     match family {
-        Family::V4 => 20 + 64,
-        Family::V6 => 40 + 64,
+        Family::V4 => 20 + 32,
+        Family::V6 => 40 + 32,
     }
 }
 
