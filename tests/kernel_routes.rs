@@ -307,7 +307,7 @@ impl Sender {
                 match socket.send_to(b"causeway", far) {
                     Ok(_) => sent += 1,
                     // A full queue of the device is not what this is about.
-                    Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {}
+                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                     Err(_) => drop(failed.fetch_add(1, Ordering::Relaxed)),
                 }
             }

@@ -496,10 +496,10 @@ impl Driver {
         if self.seen.get(&key) == Some(&event) {
             return false;
         }
-        match &event {
-            Event::Link { uplink, .. } => self.prober.link_changed(*uplink),
-            Event::Address { uplink, family, .. } => self.prober.source_changed(*uplink, *family),
-            _ => {}
+        if let Event::Link { uplink, .. } = &event {
+            self.prober.link_changed(*uplink);
+        } else if let Event::Address { uplink, family, .. } = &event {
+            self.prober.source_changed(*uplink, *family);
         }
         self.seen.insert(key, event.clone());
         self.chronicle.counts.fold_event(&event);

@@ -29,7 +29,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub fn new(config: &Gateway) -> Self {
+    pub(super) fn new(config: &Gateway) -> Self {
         let mut found: Vec<(Family, &Check, Vec<Member>)> = Vec::new();
         for uplink in config.uplink_ids() {
             for family in Family::BOTH {
@@ -63,7 +63,7 @@ impl Groups {
     }
 
     /// The group of a target that failed, here or elsewhere; a target that answers everybody is not worth a look.
-    pub fn handle_settled(
+    pub(super) fn handle_settled(
         &mut self,
         uplink: UplinkId,
         family: Family,

@@ -20,7 +20,7 @@ pub(super) struct Drill {
 }
 
 impl Drill {
-    pub fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Instant {
         self.moved.map_or(self.started + MOVE_BY, |moved| moved + LASTS)
     }
 }

@@ -174,7 +174,7 @@ impl World {
                 if let Some(every) = slot.3
                     && slot.2 + every <= self.now
                 {
-                    let packets = (wire.traffic * every.as_millis() as u64) / 1_000;
+                    let packets = (wire.traffic * u64::try_from(every.as_millis()).expect("small")) / 1_000;
                     slot.1 += packets;
                     slot.0 += if wire.dead { 0 } else { packets };
                     slot.2 = self.now;

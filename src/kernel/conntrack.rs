@@ -9,6 +9,7 @@ use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoInfo, ProtoInfoTCP, ProtoTuple, Protocol, Tuple as TupleNla,
 };
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
+use nix::libc;
 use rtnetlink::packet_core::{
     DefaultNla, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla,
 };
@@ -156,7 +157,7 @@ impl Conntrack {
                 } else if let NetlinkPayload::Done(_) = message.payload {
                     return Ok(());
                 } else if let NetlinkPayload::Overrun(_) = message.payload {
-                    return Err(io::Error::from_raw_os_error(nix::libc::ENOBUFS));
+                    return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
                 }
             }
         }

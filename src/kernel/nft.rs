@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nftables::schema::{NfCmd, NfListObject, NfObject, Nftables};
+use nix::libc;
 use rtnetlink::packet_core::{NetlinkBuffer, NetlinkHeader, Parseable};
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
@@ -250,7 +251,7 @@ impl NftWatch {
             match self.socket.recv_from(&mut buffer).await {
                 Ok(_) if is_change(&buffer) => return Ok(()),
                 Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }

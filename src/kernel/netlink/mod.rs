@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use nix::libc;
 use rtnetlink::packet_core::{
     DoneMessage, ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE,
     NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlasIterator,
@@ -116,7 +117,7 @@ impl Netlink {
             })),
             // No entry: nobody has sent anything to it yet. Or no device any more: no entry either.
             Err(KernelError::Refused { source, .. })
-                if matches!(source.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ENODEV)) =>
+                if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
             {
                 Ok(None)
             }
@@ -168,7 +169,7 @@ impl Netlink {
         let answers = match self.dump_of(RouteNetlinkMessage::GetRoute(message), "list the routes").await {
             // A table that nobody has put a route into does not exist yet.
             Err(KernelError::Refused { source, .. })
-                if table.is_some() && source.raw_os_error() == Some(nix::libc::ENOENT) =>
+                if table.is_some() && source.raw_os_error() == Some(libc::ENOENT) =>
             {
                 Vec::new()
             }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use nix::libc;
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -86,7 +87,7 @@ impl Monitor {
             match self.socket.recv_from(&mut self.datagram).await {
                 Ok(sender) if sender.port_number() != 0 => {} // Not the kernel.
                 Ok(_) => self.pending.extend(hints(&self.datagram)),
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(Hint::Overrun),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Hint::Overrun),
                 Err(source) => {
                     return Err(KernelError::Refused {
                         operation: "tell what changes".to_owned(),

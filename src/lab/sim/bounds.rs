@@ -7,7 +7,7 @@ use super::wire::Kind;
 use crate::config::model::{Check, Family, Profile, Uplink};
 
 /// From a decision to new flows on the other line, kernel included.
-pub const SWITCH: Duration = Duration::from_millis(100);
+pub(super) const SWITCH: Duration = Duration::from_millis(100);
 /// The kernel's word about carrier, address or gateway, until it is acted on.
 const LOCAL: Duration = Duration::from_millis(100);
 /// A line without any answer is believed to live by its traffic for at most this (one-way outages, broadcasts).
@@ -23,7 +23,7 @@ const JITTER: f64 = 1.06;
 
 /// What else is going on that a bound must allow for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances {
+pub(super) struct Circumstances {
     /// A target is dead or limited, so its silence raises no suspicion any more.
     pub bad_target: bool,
     /// Packets come in although nothing is answered.
@@ -31,7 +31,7 @@ pub struct Circumstances {
 }
 
 /// From the fault (or from the moment the line came into use) to the decision.
-pub fn detection(uplink: &Uplink, family: Family, kind: Kind, circumstances: Circumstances) -> Duration {
+pub(super) fn detection(uplink: &Uplink, family: Family, kind: Kind, circumstances: Circumstances) -> Duration {
     let profile = &uplink.profile;
     let targets = turns(uplink, family);
     let skips = if uplink.metered.is_some() { SKIPS } else { 1 };
@@ -61,7 +61,7 @@ pub fn detection(uplink: &Uplink, family: Family, kind: Kind, circumstances: Cir
 }
 
 /// From the end of a fault to the first moment at which the line is a choice again.
-pub fn return_of(uplink: &Uplink, family: Family, last: Option<Kind>, fault: Kind) -> Duration {
+pub(super) fn return_of(uplink: &Uplink, family: Family, last: Option<Kind>, fault: Kind) -> Duration {
     let profile = &uplink.profile;
     let asked = if uplink.metered.is_some() { profile.interval.max(Duration::from_secs(5)) } else { profile.interval };
     let rounds = match last {
@@ -79,7 +79,7 @@ pub fn return_of(uplink: &Uplink, family: Family, last: Option<Kind>, fault: Kin
 
 /// What an alternative must have been asked before it can tell a broken service from a broken server: once, on demand;
 /// if that is lost on the way, when its own turn comes.
-pub fn comparison(uplink: &Uplink, family: Family, lossy: bool) -> Duration {
+pub(super) fn comparison(uplink: &Uplink, family: Family, lossy: bool) -> Duration {
     if !lossy {
         let settle = (uplink.profile.dead_after * 3).max(Duration::from_secs(2));
         return settle + (uplink.profile.interval * turns(uplink, family) * 2).mul_f64(JITTER);
@@ -89,12 +89,12 @@ pub fn comparison(uplink: &Uplink, family: Family, lossy: bool) -> Duration {
 }
 
 /// A verdict may come so long after its fault ended: what was lost is still being settled.
-pub fn afterglow(profile: &Profile) -> Duration {
+pub(super) fn afterglow(profile: &Profile) -> Duration {
     profile.dead_after * 25 + Duration::from_secs(5)
 }
 
 /// From the end of all faults to the first tier in use: probation at its longest, then the path's own patience.
-pub fn healing(uplink: &Uplink) -> Duration {
+pub(super) fn healing(uplink: &Uplink) -> Duration {
     let probation = uplink.profile.recover_after * 32;
     probation * 2 + uplink.profile.quality_window * 4 + Duration::from_secs(120)
 }
@@ -105,6 +105,6 @@ fn turns(uplink: &Uplink, family: Family) -> u32 {
 }
 
 /// Pages never raise suspicion; all else does.
-pub fn is_page(check: &Check) -> bool {
+pub(super) fn is_page(check: &Check) -> bool {
     matches!(check, Check::Http { .. })
 }

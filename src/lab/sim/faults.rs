@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub fn script(config: &Gateway, start: Instant, end: Instant, random: &mut Random) -> Vec<Step> {
+pub(super) fn script(config: &Gateway, start: Instant, end: Instant, random: &mut Random) -> Vec<Step> {
     let mut script = Script { config, end, random, steps: Vec::new() };
     for uplink in config.uplink_ids() {
         script.line(uplink, start);

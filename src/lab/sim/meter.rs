@@ -8,7 +8,7 @@ use crate::time::Instant;
 const AFTER_LOOKS: u8 = 8;
 
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub(super) struct Meter {
     every: Option<Duration>,
     next: Instant,
     counted: Instant,
@@ -21,7 +21,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             every: None,
             next: Instant::NEVER,
@@ -34,23 +34,23 @@ impl Meter {
         }
     }
 
-    pub fn next_at(&self) -> Instant {
+    pub(super) fn next_at(&self) -> Instant {
         self.next
     }
 
-    pub fn watch(&mut self, every: Option<Duration>, now: Instant) {
+    pub(super) fn watch(&mut self, every: Option<Duration>, now: Instant) {
         self.every = every;
         self.looks = AFTER_LOOKS;
         self.next = every.map_or(Instant::NEVER, |every| now + every);
     }
 
-    pub fn set_rates(&mut self, incoming: f64, outgoing: f64, now: Instant) {
+    pub(super) fn set_rates(&mut self, incoming: f64, outgoing: f64, now: Instant) {
         self.count(now);
         self.rates = (incoming, outgoing);
     }
 
     /// Counters received and sent, if reading them tells anything: unchanged ones say no more than those before.
-    pub fn read(&mut self, now: Instant) -> Option<(u64, u64)> {
+    pub(super) fn read(&mut self, now: Instant) -> Option<(u64, u64)> {
         let every = self.every?;
         self.next = now + every;
         self.count(now);

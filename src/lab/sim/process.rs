@@ -9,7 +9,7 @@ const PERIOD: u64 = 100_000_000;
 const SHARE: u64 = 5_000_000;
 
 #[derive(Clone, Debug, Default)]
-pub struct Process {
+pub(super) struct Process {
     stopped_until: Instant,
     loses: bool,
     poll_first: bool,
@@ -26,21 +26,21 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         !self.dead
     }
 
-    pub fn is_starved(&self) -> bool {
+    pub(super) fn is_starved(&self) -> bool {
         self.starved
     }
 
     /// What arrives now is lost with the machine.
-    pub fn loses_at(&self, now: Instant) -> bool {
+    pub(super) fn loses_at(&self, now: Instant) -> bool {
         self.loses && now < self.stopped_until
     }
 
     /// The first instant from `at` on at which our code runs.
-    pub fn runs_at(&self, at: Instant) -> Instant {
+    pub(super) fn runs_at(&self, at: Instant) -> Instant {
         let at = at.max(self.stopped_until);
         if !self.starved || at.nanos() % PERIOD < SHARE {
             return at;
@@ -48,40 +48,40 @@ impl Process {
         Instant::from_nanos((at.nanos() / PERIOD).saturating_add(1).saturating_mul(PERIOD))
     }
 
-    pub fn stop(&mut self, lasts: Duration, loses: bool, poll_first: bool, now: Instant) {
+    pub(super) fn stop(&mut self, lasts: Duration, loses: bool, poll_first: bool, now: Instant) {
         self.stopped_until = self.stopped_until.max(now + lasts);
         self.loses = loses;
         self.poll_first = poll_first;
         self.disturb(self.stopped_until);
     }
 
-    pub fn starve(&mut self, starved: bool, now: Instant) {
+    pub(super) fn starve(&mut self, starved: bool, now: Instant) {
         self.starved = starved;
         self.disturb(now);
     }
 
-    pub fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.dead = true;
     }
 
-    pub fn start(&mut self, settled: Instant, now: Instant) {
+    pub(super) fn start(&mut self, settled: Instant, now: Instant) {
         self.dead = false;
         self.life += 1;
         self.started = now;
         self.disturb(settled);
     }
 
-    pub fn deafen(&mut self, lasts: Duration, now: Instant) {
+    pub(super) fn deafen(&mut self, lasts: Duration, now: Instant) {
         self.deaf_until = self.deaf_until.max(now + lasts);
         self.disturb(self.deaf_until);
     }
 
-    pub fn disturb(&mut self, until: Instant) {
+    pub(super) fn disturb(&mut self, until: Instant) {
         self.calm_since = self.calm_since.max(until);
     }
 
     /// After a stop time may be handled before what arrived meanwhile.
-    pub fn take_poll_first(&mut self) -> bool {
+    pub(super) fn take_poll_first(&mut self) -> bool {
         std::mem::take(&mut self.poll_first)
     }
 }

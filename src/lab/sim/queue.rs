@@ -9,7 +9,7 @@ use crate::probe::{Answer, Cookie, ProbeId};
 use crate::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
-pub enum Item {
+pub(super) enum Item {
     /// An echo reply reaches the near end.
     Echo {
         probe: ProbeId,
@@ -76,22 +76,22 @@ impl Ord for Waiting {
 }
 
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(super) struct Queue {
     heap: BinaryHeap<Reverse<Waiting>>,
     order: u64,
 }
 
 impl Queue {
-    pub fn push(&mut self, at: Instant, item: Item) {
+    pub(super) fn push(&mut self, at: Instant, item: Item) {
         self.order += 1;
         self.heap.push(Reverse(Waiting { at, order: self.order, item }));
     }
 
-    pub fn next_at(&self) -> Instant {
+    pub(super) fn next_at(&self) -> Instant {
         self.heap.peek().map_or(Instant::NEVER, |next| next.0.at)
     }
 
-    pub fn pop_due(&mut self, now: Instant) -> Option<Item> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Item> {
         if self.next_at() > now {
             return None;
         }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one addition and three multiplications for 64 bits, any seed is a good one.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,39 +20,39 @@ impl Random {
     }
 
     /// In [0, 1).
-    pub fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let bits = (self.next() >> 11) as f64;
         bits / 9_007_199_254_740_992.0
     }
 
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.unit() < probability
     }
 
     /// In 0…`most` - 1; `most` is at least 1.
-    pub fn below(&mut self, most: u64) -> u64 {
+    pub(super) fn below(&mut self, most: u64) -> u64 {
         self.next() % most.max(1)
     }
 
-    pub fn index(&mut self, length: usize) -> usize {
+    pub(super) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }
 
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
 
-    pub fn range(&mut self, from: f64, to: f64) -> f64 {
+    pub(super) fn range(&mut self, from: f64, to: f64) -> f64 {
         from + (to - from) * self.unit()
     }
 
-    pub fn time(&mut self, from: Duration, to: Duration) -> Duration {
+    pub(super) fn time(&mut self, from: Duration, to: Duration) -> Duration {
         from + (to.saturating_sub(from)).mul_f64(self.unit())
     }
 
     /// Exponential: what has no memory, as the time to the next fault.
-    pub fn wait(&mut self, mean: Duration) -> Duration {
+    pub(super) fn wait(&mut self, mean: Duration) -> Duration {
         mean.mul_f64(-(1.0 - self.unit()).ln())
     }
 }

@@ -37,7 +37,7 @@ pub enum Condition {
 
 /// How bad a fault is, which decides how fast it must be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     Local,
     Silent,
     Loss,
@@ -47,7 +47,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
+pub(super) enum Truth {
     /// Works; nobody may call it down.
     Good,
     /// Neither good nor surely bad: any verdict is fair.
@@ -58,12 +58,12 @@ pub enum Truth {
 /// Loss that counts as brown-out beyond doubt; below it, down to [`FAIR_LOSS`], any verdict is fair.
 const SURE_LOSS: f64 = 0.58;
 /// Random loss, each way, that must disturb nobody.
-pub const FAIR_LOSS: f64 = 0.05;
+pub(super) const FAIR_LOSS: f64 = 0.05;
 /// Latency, as a multiple of the usual one, that must disturb nobody.
-pub const FAIR_SLOW: f64 = 10.0;
+pub(super) const FAIR_SLOW: f64 = 10.0;
 
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     pub condition: Condition,
     pub base: Duration,
     pub jitter: Duration,
@@ -86,14 +86,14 @@ pub struct Wire {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Checks {
+pub(super) struct Checks {
     pub page: bool,
     pub dns: bool,
     pub tcp: bool,
 }
 
 impl Wire {
-    pub fn new(medium: Medium, checks: Checks, random: &mut Random, now: Instant) -> Self {
+    pub(super) fn new(medium: Medium, checks: Checks, random: &mut Random, now: Instant) -> Self {
         // Usual first hops; tenfold they stay within what the profile's `degraded` limit for RTT is meant for.
         let (least, most) = match medium {
             Medium::Fibre | Medium::Leased => (1.0, 12.0),
@@ -116,7 +116,7 @@ impl Wire {
         }
     }
 
-    pub fn truth(&self) -> Truth {
+    pub(super) fn truth(&self) -> Truth {
         let seen = |sees: bool, kind| if sees { Truth::Bad(kind) } else { Truth::Grey };
         match self.condition {
             Condition::Good if self.loss <= FAIR_LOSS && self.slow <= FAIR_SLOW => Truth::Good,
@@ -131,19 +131,19 @@ impl Wire {
     }
 
     /// Good for at least so long.
-    pub fn is_good_for(&self, time: Duration, now: Instant) -> bool {
+    pub(super) fn is_good_for(&self, time: Duration, now: Instant) -> bool {
         self.truth() == Truth::Good && now.since(self.since) >= time
     }
 
-    pub fn change(&mut self, condition: Condition, now: Instant) {
+    pub(super) fn change(&mut self, condition: Condition, now: Instant) {
         self.alter(now, |wire| wire.condition = condition);
     }
 
-    pub fn set_loss(&mut self, loss: f64, now: Instant) {
+    pub(super) fn set_loss(&mut self, loss: f64, now: Instant) {
         self.alter(now, |wire| wire.loss = loss);
     }
 
-    pub fn set_slow(&mut self, slow: f64, now: Instant) {
+    pub(super) fn set_slow(&mut self, slow: f64, now: Instant) {
         if self.slow > 1.0 {
             self.slow_until = now;
         }
@@ -164,16 +164,16 @@ impl Wire {
         }
     }
 
-    pub fn has_carrier(&self) -> bool {
+    pub(super) fn has_carrier(&self) -> bool {
         self.condition != Condition::NoCarrier
     }
 
     /// Device, address and gateway are there.
-    pub fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         !matches!(self.condition, Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway)
     }
 
-    pub fn passes_out(&mut self, random: &mut Random, now: Instant) -> bool {
+    pub(super) fn passes_out(&mut self, random: &mut Random, now: Instant) -> bool {
         match self.condition {
             Condition::Silent
             | Condition::NoWayOut
@@ -188,7 +188,7 @@ impl Wire {
         }
     }
 
-    pub fn passes_in(&mut self, random: &mut Random, now: Instant) -> bool {
+    pub(super) fn passes_in(&mut self, random: &mut Random, now: Instant) -> bool {
         match self.condition {
             Condition::Silent
             | Condition::NoWayIn
@@ -205,7 +205,7 @@ impl Wire {
         }
     }
 
-    pub fn rtt(&self, random: &mut Random) -> Duration {
+    pub(super) fn rtt(&self, random: &mut Random) -> Duration {
         let chance = random.unit();
         // Most close to the base, few far above it.
         let jitter = self.jitter.mul_f64(chance * chance * chance * 4.0);
@@ -214,7 +214,7 @@ impl Wire {
     }
 
     /// The part of forwarded packets that is answered.
-    pub fn answered_part(&self) -> f64 {
+    pub(super) fn answered_part(&self) -> f64 {
         match self.condition {
             Condition::Silent
             | Condition::NoWayOut

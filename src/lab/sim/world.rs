@@ -66,7 +66,7 @@ pub(super) struct Near {
     pub rebinding: Instant,
 }
 
-pub struct World {
+pub(super) struct World {
     pub now: Instant,
     pub(super) plan: Plan,
     pub(super) cursor: usize,
@@ -97,7 +97,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(plan: Plan, planted: Option<Planted>, record: bool) -> Self {
+    pub(super) fn new(plan: Plan, planted: Option<Planted>, record: bool) -> Self {
         let mut random = Random::new(plan.seed ^ 0x57_6f72_6c64);
         let now = plan.start;
         let config = &plan.config;
@@ -155,21 +155,17 @@ impl World {
         world
     }
 
-    pub fn config(&self) -> &Gateway {
-        &self.plan.config
-    }
-
     /// Differs as soon as anything that happened differs.
-    pub fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> u64 {
         self.hash
     }
 
-    pub fn take_recording(&mut self) -> Vec<Entry> {
+    pub(super) fn take_recording(&mut self) -> Vec<Entry> {
         self.recording.take().unwrap_or_default()
     }
 
     /// Plays until `end`, or until a rule is broken.
-    pub fn run(&mut self, end: Instant) -> Result<(), Violation> {
+    pub(super) fn run(&mut self, end: Instant) -> Result<(), Violation> {
         loop {
             let next = self.next_at();
             if next > end {

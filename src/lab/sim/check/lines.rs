@@ -13,7 +13,7 @@ use std::time::Duration;
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 impl Check {
-    pub fn fact(&mut self, fact: &Fact, scene: &Scene<'_>) {
+    pub(crate) fn fact(&mut self, fact: &Fact, scene: &Scene<'_>) {
         match fact {
             Fact::Transition { uplink, family, from, to, evidence } => {
                 self.transition(*uplink, *family, (*from, *to), evidence, scene);

@@ -105,7 +105,7 @@ impl fmt::Display for Violation {
 
 /// What the checker may look at.
 #[derive(Clone, Copy)]
-pub struct Scene<'a> {
+pub(super) struct Scene<'a> {
     pub now: Instant,
     pub config: &'a Gateway,
     pub engine: &'a Engine,
@@ -155,7 +155,7 @@ struct OrdersCheck {
 }
 
 #[derive(Debug, Default)]
-pub struct Check {
+pub(super) struct Check {
     violation: Option<Violation>,
     due: Instant,
     began: Instant,
@@ -174,7 +174,7 @@ pub struct Check {
 }
 
 impl Check {
-    pub fn new(config: &Gateway, now: Instant, healed: Instant) -> Self {
+    pub(super) fn new(config: &Gateway, now: Instant, healed: Instant) -> Self {
         Self {
             due: now,
             began: now,
@@ -185,11 +185,11 @@ impl Check {
         }
     }
 
-    pub fn take(&mut self) -> Option<Violation> {
+    pub(super) fn take(&mut self) -> Option<Violation> {
         self.violation.take()
     }
 
-    pub fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Instant {
         self.due
     }
 
@@ -201,15 +201,15 @@ impl Check {
 
     // --- what the world tells
 
-    pub fn target_changed(&mut self, now: Instant) {
+    pub(super) fn target_changed(&mut self, now: Instant) {
         self.targets_changed = now;
     }
 
-    pub fn installed(&mut self, path: PathId, family: Family, now: Instant) {
+    pub(super) fn installed(&mut self, path: PathId, family: Family, now: Instant) {
         self.paths[path.index()][family.index()].installed_at = now;
     }
 
-    pub fn usage(&mut self, uplink: UplinkId, bytes: u64, scene: &Scene<'_>) {
+    pub(super) fn usage(&mut self, uplink: UplinkId, bytes: u64, scene: &Scene<'_>) {
         let spent = scene.config.uplink(uplink).metered.is_some_and(|m| bytes >= m.plan.saturating_sub(m.reserve));
         for line in &mut self.lines[uplink.index()] {
             line.used = bytes;
@@ -217,11 +217,11 @@ impl Check {
         }
     }
 
-    pub fn used(&self, uplink: UplinkId) -> u64 {
+    pub(super) fn used(&self, uplink: UplinkId) -> u64 {
         self.lines[uplink.index()][0].used
     }
 
-    pub fn order(&mut self, command: Command, now: Instant) {
+    pub(super) fn order(&mut self, command: Command, now: Instant) {
         self.orders.changed = now;
         match command {
             Command::Lock => self.orders.locked = true,
@@ -235,7 +235,7 @@ impl Check {
     }
 
     /// The process is about to start again and adopt what the kernel has.
-    pub fn restarted(&mut self, scene: &Scene<'_>) {
+    pub(super) fn restarted(&mut self, scene: &Scene<'_>) {
         self.orders = OrdersCheck { changed: scene.now, ..OrdersCheck::default() };
         for line in self.lines.iter_mut().flatten() {
             *line = LineCheck { used: line.used, spent_since: line.spent_since, ..LineCheck::default() };
@@ -255,20 +255,20 @@ impl Check {
 
     // --- cheap ones, after every event
 
-    pub fn bounds(&mut self, engine: &Engine, now: Instant) {
+    pub(super) fn bounds(&mut self, engine: &Engine, now: Instant) {
         if let Some((what, length, most)) = engine.over_bound() {
             self.broken(Rule::Bounded, now, || format!("{what} holds {length}, at most {most} are allowed"));
         }
     }
 
     /// The newest reply of every target.
-    pub fn lives(&self, engine: &Engine) -> Vec<Option<Instant>> {
+    pub(super) fn lives(&self, engine: &Engine) -> Vec<Option<Instant>> {
         let lines = engine.config().uplink_ids().flat_map(|uplink| Family::BOTH.map(|family| (uplink, family)));
         let targets = lines.filter_map(|(uplink, family)| engine.line(uplink, family)).flat_map(|line| line.targets());
         targets.map(|target| target.last_reply).collect()
     }
 
-    pub fn forged(&mut self, before: Vec<Option<Instant>>, scene: &Scene<'_>) {
+    pub(super) fn forged(&mut self, before: Vec<Option<Instant>>, scene: &Scene<'_>) {
         if self.lives(scene.engine) != before {
             self.broken(Rule::Authentic, scene.now, || "a forged reply was taken for life".to_owned());
         }

@@ -27,7 +27,7 @@ const BAD_TARGET: Duration = Duration::from_secs(300);
 
 impl Check {
     /// A switch was decided.
-    pub fn switch(&mut self, switch: &Switch, scene: &Scene<'_>) {
+    pub(crate) fn switch(&mut self, switch: &Switch, scene: &Scene<'_>) {
         let now = scene.now;
         let path = &scene.config.paths[switch.path.index()];
         if matches!(switch.reason, Reason::Down(_) | Reason::Degraded) {
@@ -133,7 +133,7 @@ impl Check {
         }
     }
 
-    pub fn end_flows(&mut self, uplink: UplinkId, family: Family, path: PathId, scene: &Scene<'_>) {
+    pub(crate) fn end_flows(&mut self, uplink: UplinkId, family: Family, path: PathId, scene: &Scene<'_>) {
         let held = scene.kernel.installed(path, family);
         let alive = |id: UplinkId| {
             let line = scene.engine.line(id, family);
@@ -164,7 +164,7 @@ impl Check {
     // --- what must be true by now
 
     /// All rules that time can break; says when to look again.
-    pub fn recheck(&mut self, scene: &Scene<'_>) {
+    pub(crate) fn recheck(&mut self, scene: &Scene<'_>) {
         let mut due = Instant::NEVER;
         for path in scene.config.path_ids() {
             for family in Family::BOTH {
@@ -325,7 +325,7 @@ impl Check {
 
     // --- after all faults
 
-    pub fn heals(&mut self, scene: &Scene<'_>) {
+    pub(crate) fn heals(&mut self, scene: &Scene<'_>) {
         let states: Vec<String> = scene
             .config
             .uplink_ids()
@@ -349,7 +349,7 @@ impl Check {
     }
 
     /// Everything is up and each path uses what it should.
-    pub fn converged(&self, scene: &Scene<'_>) -> bool {
+    pub(crate) fn converged(&self, scene: &Scene<'_>) -> bool {
         let state = |uplink, family| scene.engine.line(uplink, family).map(|line| line.state());
         Family::BOTH.into_iter().all(|family| {
             let up = |uplink: UplinkId| matches!(state(uplink, family), None | Some(State::Up | State::Disabled));
