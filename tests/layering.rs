@@ -9,10 +9,11 @@ use source::{Source, sources};
 const EDGES: [&str; 6] = ["io", "netlink", "nft", "conntrack", "store", "spool"];
 
 /// What joins edges and logic: may use all of both.
-const JOINS: [&str; 9] = [
+const JOINS: [&str; 10] = [
     "src/main.rs",
     "src/cli/",
     "src/daemon/",
+    "src/fence",
     "src/front/http.rs",
     "src/front/client",
     "src/lab/",

@@ -82,7 +82,7 @@ const BOTH: [Call; 55] = [
 ];
 
 /// The daemon and nft, which inherits what is left of its parent.
-const RUN: [Call; 15] = [
+const RUN: [Call; 16] = [
     // nft: its start and its end
     c::SYS_chdir,
     c::SYS_execve,
@@ -93,6 +93,7 @@ const RUN: [Call; 15] = [
     c::SYS_pipe2,
     c::SYS_pread64,
     c::SYS_prlimit64,
+    c::SYS_pselect6,
     c::SYS_set_tid_address,
     c::SYS_wait4,
     c::SYS_waitid,
