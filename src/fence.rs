@@ -37,10 +37,13 @@ const READ_BY_LIBRARIES: [&str; 15] = [
     "/usr/share/zoneinfo",
 ];
 
-/// Also read by the daemon: switches and devices, leases, its own figures; and by nft: names of marks and realms.
-const READ_BY_RUN: [&str; 9] = [
+/// Also read by the daemon: switches and devices, leases, its own figures; and by nft: names of protocols, services, marks
+/// and realms, without which it lists rules otherwise than they were loaded.
+const READ_BY_RUN: [&str; 11] = [
     "/etc/connlabel.conf",
     "/etc/iproute2",
+    "/etc/protocols",
+    "/etc/services",
     "/proc/self",
     "/proc/sys/kernel/random",
     "/proc/sys/net",

@@ -178,6 +178,7 @@ fn run_still_does_its_work() {
         ("a thread", &start_thread),
         ("run nft", &|| nft(&["--version"], "")),
         ("ask the kernel with nft", &|| nft(&["-j", "-f", "-"], r#"{"nftables":[{"list":{"tables":null}}]}"#)),
+        ("name protocols, for nft", &|| fs::read("/etc/protocols").map(drop)),
         ("run nft from the loop", &nft_from_the_loop),
     ] {
         assert_eq!(place.run(act), End::Done, "{name}");
