@@ -1,6 +1,5 @@
 //! Our routes and rules against the real kernel, in network namespaces. Needs the right to make one.
 
-#![expect(clippy::print_stdout, reason = "figures for whoever runs it with --nocapture")]
 
 #[path = "kernel_routes/branch.rs"]
 mod branch;
