@@ -1,6 +1,5 @@
 //! Our routes and rules against the real kernel, in network namespaces. Needs the right to make one.
 
-
 #[path = "kernel_routes/branch.rs"]
 mod branch;
 #[path = "kernel_routes/config.rs"]

@@ -56,10 +56,9 @@ impl Passive {
             self.streak = self.streak.saturating_add(1);
             self.broke_off = false;
         } else {
-            if self.streak > 0 && sent > 0 {
-                self.broke_off = self.streak >= CONVERSATION;
-                self.streak = 0;
-            }
+            // One that fell silent on both sides has ended, not broken off.
+            self.broke_off = sent > 0 && (self.broke_off || self.streak >= CONVERSATION);
+            self.streak = 0;
             self.sent_since = self.sent_since.saturating_add(sent);
         }
     }
