@@ -238,8 +238,9 @@ impl Engine {
             State::Up => rank = Rank::Up,
             State::Degraded => {
                 rank = Rank::Degraded;
-                // Slow for a moment is what a full queue does; lossy for sure is not waited for.
-                patience = if line.is_lossy() { Duration::ZERO } else { config.profile.quality_window };
+                // Slow for a moment is what a full queue does, and the window remembers it for as long again; a line that is lossy for
+                // sure is not waited for.
+                patience = if line.is_lossy() { Duration::ZERO } else { config.profile.quality_window * 5 / 2 };
             }
             State::Probation => rank = Rank::Probation,
             State::Unknown if !line.is_local_lost(now) => rank = Rank::Unknown,

@@ -1,5 +1,7 @@
 //! The engine against a tiny world on virtual time: lines with a round-trip time and switches for what breaks.
 
+mod regression;
+
 use std::collections::BinaryHeap;
 use std::time::Duration;
 

@@ -523,7 +523,7 @@ impl Line {
             }
             let interval = self.interval(now);
             let burst = self.burst.is_some() || self.state == State::Unknown;
-            let only_pages = self.targets.iter().all(|target| target.kind == Kind::Page);
+            let only_pages = self.only_pages();
             let in_doubt = self.state == State::Down || burst;
             let wanted = self.wanted.map(TargetId::index);
             let turns = self.targets.iter().enumerate().map(|(index, target)| {
@@ -629,7 +629,7 @@ impl Line {
         self.stalls = Stalls::default();
         self.passive.handle_probe_reply();
         if is_sample {
-            self.quality.handle_settled(pending.target, Some(rtt), now);
+            self.count(pending.target, Some(rtt), now);
         }
         let muted = self.is_muted(pending.target.index());
         if let Some(burst) = self.burst.as_mut() {
@@ -647,7 +647,7 @@ impl Line {
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
         target.last_outcome = Some(outcome);
         target.handle_failed(pending.sent);
-        self.quality.handle_settled(pending.target, None, now);
+        self.count(pending.target, None, now);
         out.notes.push(Note::Settled { target: pending.target, outcome });
         self.judge(now, out);
     }
@@ -661,8 +661,20 @@ impl Line {
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
         target.last_outcome = Some(Outcome::Silent);
         target.handle_silent(pending.sent);
-        self.quality.handle_settled(pending.target, None, now);
+        self.count(pending.target, None, now);
         out.notes.push(Note::Settled { target: pending.target, outcome: Outcome::Silent });
+    }
+
+    /// A page takes several round trips and a server: neither its time nor its failure is a figure of the line.
+    fn count(&mut self, target: TargetId, rtt: Option<Duration>, now: Instant) {
+        let page = |target: &TargetHealth| target.kind == Kind::Page;
+        if self.only_pages() || !self.targets.get(target.index()).is_some_and(page) {
+            self.quality.handle_settled(target, rtt, now);
+        }
+    }
+
+    fn only_pages(&self) -> bool {
+        self.targets.iter().all(|target| target.kind == Kind::Page)
     }
 
     /// An end that says nothing about the line.

@@ -201,3 +201,54 @@ fn is_well_known(target: &Target) -> bool {
     let asked = host(&target.check);
     asked.is_some() && well_known_targets().values().flatten().any(|check| host(check) == asked)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ORIGIN + Duration::from_secs(seconds)
+    }
+
+    fn service() -> TargetHealth {
+        let host = Host::Address(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
+        let family = crate::config::model::Family::V4;
+        TargetHealth::new(&Target { family, check: Check::Tcp { host, port: 443 } })
+    }
+
+    #[test]
+    fn silence_that_is_settled_late_is_no_row() {
+        let mut target = service();
+        for second in 1..40 {
+            target.handle_reply(at(second * 2), Some(Duration::from_millis(20)), at(second * 2));
+            // Every other probe is lost, and each is settled after a later one was answered.
+            target.handle_silent(at(second * 2 - 1));
+        }
+        assert_eq!((target.failed_in_row, target.silent_in_row), (0, 0));
+        assert!(target.is_poor(), "but much was lost");
+    }
+
+    #[test]
+    fn a_server_that_died_in_between_convicts_no_line() {
+        let mut target = service();
+        target.handle_silent(at(1));
+        target.handle_elsewhere(Some((at(2), at(2))));
+        for second in 3..20 {
+            target.handle_silent(at(second));
+        }
+        assert!(target.has_failed() && !target.fails_only_here(), "nobody was answered since");
+        target.handle_elsewhere(None);
+        target.handle_elsewhere(Some((at(21), at(21))));
+        assert!(!target.fails_only_here(), "it was gone for the others, too, and is back");
+    }
+
+    #[test]
+    fn a_service_that_fails_only_here_is_gone() {
+        let mut target = service();
+        for second in 1..20 {
+            target.handle_silent(at(second));
+            target.handle_elsewhere(Some((at(second), at(second))));
+        }
+        assert!(target.has_failed() && target.fails_only_here());
+    }
+}

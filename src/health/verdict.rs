@@ -16,6 +16,8 @@ use crate::time::Instant;
 const BURST_MOST: u32 = 20;
 /// Loss must have been seen for this part of `dead_after` (in tenths): real loss comes in bursts, ours must outlast them.
 const LOSS_FOR_TENTHS: u32 = 15;
+/// A brown-out is over when it is seen over so many turns: eight probes even if two of three targets are in ill repute.
+const LOSS_TURNS: u32 = 24;
 /// Figures of a line are looked at this often; more often they do not change.
 const QUALITY_EVERY: Duration = Duration::from_secs(1);
 /// Fewer settled probes are no figure.
@@ -182,14 +184,12 @@ impl Line {
     fn judge_burst(&mut self, now: Instant, out: &mut Output) -> bool {
         let Some(burst) = &self.burst else { return false };
         let lasted = now.since(burst.started);
-        let overdue = self.flight.iter().filter(|pending| {
-            let index = pending.target.index();
-            let suspect = self.targets.get(index).is_none_or(|target| target.suspect);
-            pending.is_overdue_in_burst() && !suspect && !self.is_muted(index)
-        });
-        let overdue = u32::try_from(overdue.count()).unwrap_or(u32::MAX);
-        let (brown_out, lossy) =
-            (burst.tally.ruling(Test::BROWN_OUT, overdue), burst.tally.ruling(Test::LOSSY, overdue));
+        let mut rulings = (burst.tally.ruling(Test::BROWN_OUT, 0), burst.tally.ruling(Test::LOSSY, 0));
+        if rulings.0 == Ruling::Cleared || rulings.1 == Ruling::Cleared {
+            let overdue = self.overdue_in_burst();
+            rulings = (burst.tally.ruling(Test::BROWN_OUT, overdue), burst.tally.ruling(Test::LOSSY, overdue));
+        }
+        let (brown_out, lossy) = rulings;
         let long_enough = lasted >= self.profile.dead_after * LOSS_FOR_TENTHS / 10;
         if brown_out == Ruling::Convicted && long_enough {
             self.go_down(Verdict::Loss, Cause::Path, None, now, out);
@@ -213,6 +213,16 @@ impl Line {
             self.end_burst(false, now, out);
         }
         false
+    }
+
+    /// Probes of the burst that are late, of targets that count.
+    fn overdue_in_burst(&self) -> u32 {
+        let overdue = self.flight.iter().filter(|pending| {
+            let index = pending.target.index();
+            let suspect = self.targets.get(index).is_none_or(|target| target.suspect);
+            pending.is_overdue_in_burst() && !suspect && !self.is_muted(index)
+        });
+        u32::try_from(overdue.count()).unwrap_or(u32::MAX)
     }
 
     fn end_burst(&mut self, confirmed: bool, now: Instant, out: &mut Output) {
@@ -289,7 +299,7 @@ impl Line {
                 out.notes.push(Note::Reassess);
             }
             Some(Verdict::Loss) => {
-                let window = (self.profile.quality_window / 3).max(self.profile.interval * 10);
+                let window = (self.profile.quality_window / 3).max(self.profile.interval * LOSS_TURNS);
                 let from = (now - window).max(self.since + self.settle_after());
                 let (settled, loss) = self.loss_since(from);
                 if settled >= 8 && loss <= self.profile.loss.enter {
@@ -378,7 +388,8 @@ impl Line {
             }
         }
         self.change(State::Down, evidence, now, out);
-        self.schedule.postpone(now + self.interval(now));
+        // Not at the leisure of the standby that it was a moment ago.
+        self.schedule.restart(now + self.interval(now));
     }
 
     fn change(&mut self, to: State, evidence: Evidence, now: Instant, out: &mut Output) {
@@ -415,12 +426,6 @@ impl Line {
     /// Silence in the sense of `docs/failover.md`: no proof of life for `dead_after`, while enough probes, each old enough
     /// to have been answered even at ten times the usual RTT, went unanswered at a quorum of the targets.
     fn silence(&self, now: Instant) -> Option<Silence> {
-        let members = self.members().count();
-        let least = match members {
-            0 => return None,
-            1 => self.profile.dead_after,
-            _ => self.profile.dead_after.saturating_sub(self.profile.quiet_after),
-        };
         let reply = self.last_reply.unwrap_or(self.asked_since).max(self.asked_since);
         let life = self.last_life().map_or(self.asked_since, |life| life.max(self.asked_since));
         let (silent_for, unanswered_for) = (now.since(life), now.since(reply));
@@ -431,6 +436,12 @@ impl Line {
         if silent_for < dead_after && !probes_alone {
             return None;
         }
+        let members = self.members().count();
+        let least = match members {
+            0 => return None,
+            1 => self.profile.dead_after,
+            _ => self.profile.dead_after.saturating_sub(self.profile.quiet_after),
+        };
         let starved = self.stalls.count >= 3
             && self.stalls.longest < STARVED_MOST
             && self.stalls.void >= u32::from(self.profile.min_probes) * TWICE
@@ -451,7 +462,8 @@ impl Line {
             if starved || oldest.is_some_and(|sent| now.since(sent) >= patience) {
                 let overdue = target.rtt.overdue_after(self.profile.overdue_floor, dead_after / 2);
                 silence.targets.push(id);
-                silence.unanswered += self.flight.sent_between(id, target.answered_up_to, now - overdue);
+                // Sent since the last reply of any target: a dead one has many waiting, which say nothing about the line.
+                silence.unanswered += self.flight.sent_between(id, target.answered_up_to.max(reply), now - overdue);
             }
         }
         if starved {

@@ -146,7 +146,7 @@ impl PathState {
                 Rank::OverBudget => Reason::Budget,
                 Rank::Up | Rank::Probation | Rank::Unknown | Rank::Loss | Rank::Dead => Reason::Better,
             };
-            if booting && current_best == Rank::Unknown {
+            if booting && (current_best == Rank::Unknown || rank == Rank::Unknown) {
                 // Its first probes are out; it will be up or down in a moment.
                 return keep(Some(Suppressed::Boot), self.started + BOOT);
             }

@@ -52,6 +52,11 @@ impl Schedule {
         self.turn = index;
     }
 
+    /// The next probe is due then, whatever was planned.
+    pub fn restart(&mut self, at: Instant) {
+        self.due = at;
+    }
+
     pub fn postpone(&mut self, until: Instant) {
         self.due = self.due.max(until);
     }

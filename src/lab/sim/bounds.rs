@@ -35,9 +35,10 @@ pub(super) fn detection(uplink: &Uplink, family: Family, kind: Kind, circumstanc
     let profile = &uplink.profile;
     let targets = turns(uplink, family);
     let skips = if uplink.metered.is_some() { SKIPS } else { 1 };
-    // To the next probe that raises suspicion: the next one, a page may come before; with a bad target a whole round.
+    // To the next probe that raises suspicion: the next one, but a suspicion may just have been
+    // cleared and a page may come before; with a bad target a whole round.
     let pages = uplink.targets.iter().any(|target| is_page(&target.check));
-    let rounds = if circumstances.bad_target { targets + 1 } else { 2 + u32::from(pages) };
+    let rounds = if circumstances.bad_target { targets + 1 } else { 3 + u32::from(pages) };
     let quiet = |turns: u32| (profile.interval * turns).mul_f64(JITTER);
     let suspicion = quiet(rounds) + (profile.dead_after / 2).max(profile.overdue_floor);
     // Each target of the quorum has waited as long as a tenfold RTT would have taken, at most twice `dead_after`.
@@ -71,8 +72,8 @@ pub(super) fn return_of(uplink: &Uplink, family: Family, last: Option<Kind>, fau
         Some(Kind::Portal | Kind::Dns | Kind::Tcp) => turns(uplink, family) * 3,
     };
     // One brown-out is no better than another: the line must be seen to lose no more, over a third of its window.
-    if last == Some(Kind::Loss) && fault == Kind::Loss {
-        return profile.quality_window + (asked * 20).mul_f64(JITTER) + profile.dead_after * 6;
+    if fault == Kind::Loss {
+        return profile.quality_window + (asked * 30).mul_f64(JITTER) + profile.dead_after * 6;
     }
     (asked * rounds).mul_f64(JITTER) + Duration::from_secs(1)
 }

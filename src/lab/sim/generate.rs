@@ -132,7 +132,7 @@ fn targets(family: Family, layout: f64) -> Vec<Target> {
     let tcp = Check::Tcp { host: Host::Address(host(family, 6)), port: 443 };
     let checks = if layout < 0.5 {
         vec![icmp(1), icmp(2), icmp(3)]
-    } else if layout < 0.75 {
+    } else if layout < 0.7 {
         vec![icmp(1), icmp(2), icmp(3), page]
     } else if layout < 0.9 {
         vec![icmp(1), page, icmp(2), dns, icmp(3), tcp]

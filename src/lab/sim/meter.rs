@@ -12,12 +12,14 @@ pub(super) struct Meter {
     every: Option<Duration>,
     next: Instant,
     counted: Instant,
-    pub received: f64,
-    pub sent: f64,
+    received: f64,
+    sent: f64,
     /// Packets a second, in and out.
     rates: (f64, f64),
     told: (u64, u64),
     looks: u8,
+    /// Nothing moves: not read until something does. The last reading, so that the rhythm is kept.
+    asleep_since: Option<Instant>,
 }
 
 impl Meter {
@@ -31,6 +33,7 @@ impl Meter {
             rates: (0.0, 0.0),
             told: (0, 0),
             looks: 0,
+            asleep_since: None,
         }
     }
 
@@ -42,11 +45,33 @@ impl Meter {
         self.every = every;
         self.looks = AFTER_LOOKS;
         self.next = every.map_or(Instant::NEVER, |every| now + every);
+        self.asleep_since = None;
+    }
+
+    pub(super) fn add_received(&mut self, now: Instant) {
+        self.received += 1.0;
+        self.wake(now);
+    }
+
+    pub(super) fn add_sent(&mut self, now: Instant) {
+        self.sent += 1.0;
+        self.wake(now);
+    }
+
+    fn wake(&mut self, now: Instant) {
+        if let (Some(since), Some(every)) = (self.asleep_since.take(), self.every) {
+            let period = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1);
+            let passed = (now.nanos() - since.nanos()) / period + 1;
+            self.next = Instant::from_nanos(since.nanos() + passed * period);
+        }
     }
 
     pub(super) fn set_rates(&mut self, incoming: f64, outgoing: f64, now: Instant) {
         self.count(now);
         self.rates = (incoming, outgoing);
+        if incoming + outgoing > 0.0 {
+            self.wake(now);
+        }
     }
 
     /// Counters received and sent, if reading them tells anything: unchanged ones say no more than those before.
@@ -71,6 +96,10 @@ impl Meter {
             self.looks = if counters.0 == self.told.0 { AFTER_LOOKS } else { 0 };
             self.told = counters;
             return Some(counters);
+        }
+        if self.looks == 0 && self.rates == (0.0, 0.0) {
+            self.asleep_since = Some(now);
+            self.next = Instant::NEVER;
         }
         self.looks = self.looks.checked_sub(1)?;
         Some(counters)

@@ -41,6 +41,9 @@ pub(super) use scene;
 
 /// From a change in the kernel to its message.
 const TOLD: Duration = Duration::from_millis(1);
+/// A planted bug runs missed timers of at most so long one by one.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
 /// Settings of one target that the world needs at hand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -285,10 +288,11 @@ impl World {
         let now = self.engine_time();
         if self.planted.as_ref().is_some_and(Planted::catches_up) {
             while self.engine.deadline() < now {
-                let due = self.engine.deadline();
-                self.engine.poll(due);
+                self.now = self.engine.deadline().max(self.now - CATCH_UP);
+                self.engine.poll(self.now);
                 self.drain();
             }
+            self.now = now;
         }
         if let Some(recording) = self.recording.as_mut() {
             recording.push(Entry::Poll { now });
@@ -320,7 +324,7 @@ impl World {
             if !lies && !wire.passes_in(&mut self.random, self.now) || self.process.loses_at(self.now) {
                 return;
             }
-            self.meters[probe.uplink.index()].received += 1.0;
+            self.meters[probe.uplink.index()].add_received(self.now);
         }
         let ours = !matches!(item, Item::Apply | Item::Start | Item::Minute);
         if ours && (!self.process.is_alive() || runs > self.now) {
@@ -469,7 +473,7 @@ impl World {
             return;
         }
         self.feed(Event::ProbeSent { probe, at: self.now, bytes: 84 });
-        self.meters[uplink].sent += 1.0;
+        self.meters[uplink].add_sent(self.now);
         let way = self.planted.as_ref().map_or(uplink, |planted| planted.way(uplink, probe.family, &self.kernel));
         let wire = &mut self.wires[way][family];
         let Some(asked) = self.targets[uplink].get(probe.target.index()).copied() else { return };

@@ -55,7 +55,8 @@ impl Check {
         let afresh = switch.reason == Reason::Start && !held.is_empty();
         // A daily window may open in these very seconds.
         let window = matches!(path.failback.when, FailbackWhen::Window { .. }) && switch.reason == Reason::Failback;
-        if now < self.still_until && (leaves && !window || afresh) {
+        let ordered = matches!(switch.reason, Reason::Manual | Reason::Drill);
+        if now < self.still_until && !ordered && (leaves && !window || afresh) {
             self.broken(Rule::Adopted, now, || {
                 format!("{:?} after a start took {:?} away from {held:?}", switch.reason, switch.to)
             });
@@ -216,11 +217,20 @@ impl Check {
             if worst.as_ref().is_none_or(|(at, _)| limit < *at) {
                 let condition = scene.wire(uplink, family).condition;
                 let text = format!(
-                    "path {} ({family}) still uses {}, which is {condition:?} since {:?} ({:?} in use)",
+                    "path {} ({family}) still uses {}, which is {condition:?} since {:?} ({:?} in use); others {:?}",
                     path.name,
                     scene.name(uplink),
                     scene.now.since(scene.wire(uplink, family).since),
                     scene.now.since(installed),
+                    path.uplinks()
+                        .filter(|other| *other != uplink)
+                        .map(|other| scene.wire(other, family))
+                        .map(|wire| (
+                            wire.condition,
+                            scene.now.since(wire.since),
+                            wire.last_fault.map(|(kind, _)| kind)
+                        ))
+                        .collect::<Vec<_>>(),
                 );
                 worst = Some((limit, text));
             }
