@@ -58,9 +58,9 @@ sim: build ## simulated outages: make sim HOURS=10000
 fuzz: ## each parser of foreign bytes: make fuzz FOR=60 (seconds each; needs nightly and cargo-fuzz)
 	tools/fuzz $(FOR)
 
-bench: build ## the figures the design promises, measured
-	cargo bench --locked
-	$(release) lab bench
+bench: build ## the figures the design promises, measured on the binary that the image gets
+	cargo build --release --locked --no-default-features --target-dir $(target)/image
+	CAUSEWAY_PROGRAM=$(abspath $(target)/image/release/causeway) $(release) lab bench
 
 supply: ## licences, sources, duplicates and banned crates, as deny.toml says
 	cargo test --locked --test supply

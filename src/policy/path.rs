@@ -150,6 +150,10 @@ impl PathState {
                 // Its first probes are out; it will be up or down in a moment.
                 return keep(Some(Suppressed::Boot), self.started + BOOT);
             }
+            if self.adopted && now.since(self.started) < FIRST_CHOICE && current_best == Rank::OverBudget {
+                // Its choice was made with what is being learnt again.
+                return keep(Some(Suppressed::Boot), self.started + FIRST_CHOICE);
+            }
             if booting && current_best == Rank::Probation {
                 return Decision::Switch { to: best, reason };
             }
