@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "lab")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::model::{Family, Gateway, PathId, UplinkId};
@@ -66,6 +68,7 @@ pub fn run(args: &SimArgs) -> u8 {
         return run_planted(args.hours);
     }
     let make = if args.steady { sim::steady } else { sim::plan };
+    #[expect(clippy::disallowed_methods, reason = "how long the simulation took is for people")]
     let began = std::time::Instant::now();
     let (mut simulated, mut events, mut switches, mut failovers, mut runs) = (Duration::ZERO, 0, 0, 0, 0);
     let hours = |time: Duration| time.as_secs_f64() / 3_600.0;
