@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use causeway::cli::sim::show;
-use causeway::lab::sim::mutants::{TABLE, find};
+use causeway::lab::sim::mutants::TABLE;
+#[cfg(not(debug_assertions))]
+use causeway::lab::sim::mutants::find;
 use causeway::lab::sim::{Rule, plan, play, steady};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -50,10 +52,11 @@ fn g03_the_same_seed_gives_the_same_events() {
     assert_eq!(hashes.len() as u64, SEEDS / 4, "other seeds give other events");
 }
 
-/// G4: the quick ones here, all of them with `causeway lab sim --planted`.
+/// G4, in a release build as all of `causeway lab sim --planted`: without optimisation it takes minutes.
+#[cfg(not(debug_assertions))]
 #[test]
 fn g04_planted_bugs_are_found() {
-    let most = HOUR * if cfg!(debug_assertions) { 12 } else { 1_000 };
+    let most = HOUR * 1_000;
     let mut missed = Vec::new();
     for row in TABLE {
         match find(row.bug, most) {
@@ -63,8 +66,7 @@ fn g04_planted_bugs_are_found() {
             None => missed.push(row.bug),
         }
     }
-    let allowed = if cfg!(debug_assertions) { TABLE.len() - 25 } else { 0 };
-    assert!(missed.len() <= allowed, "not found: {missed:?}");
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
 #[test]
