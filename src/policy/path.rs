@@ -170,6 +170,10 @@ impl PathState {
             return Decision::Switch { to: best, reason: Reason::Better };
         }
         if self.selection.uplinks().any(|uplink| best.contains(uplink)) {
+            // One of several that is slow for a moment keeps its share for as long as it would keep all of it alone.
+            let dropped = self.selection.uplinks().filter(|uplink| !best.contains(*uplink)).filter_map(view);
+            let slow = dropped.filter(|view| view.rank == Rank::Degraded).map(|view| view.since + view.patience).max();
+            let held_until = held_until.max(slow.unwrap_or(Instant::ORIGIN));
             return if now >= held_until {
                 Decision::Switch { to: best, reason: Reason::Share }
             } else {
