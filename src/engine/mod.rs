@@ -23,6 +23,7 @@ use switching::FlowsEnd;
 
 use crate::config::model::{Family, Gateway, PathId, Target, TargetId, UplinkId};
 use crate::health::line::{Elsewhere, Line};
+use crate::health::passive::Own;
 use crate::health::quality::WINDOW;
 use crate::health::target::Kind;
 use crate::health::{Note, Output, State};
@@ -36,6 +37,8 @@ use crate::time::Instant;
 const STALL_LEAST: Duration = Duration::from_millis(20);
 /// Actions or facts that wait for the driver after one turn: 64 uplinks of two families, each with a burst of its own.
 const WAITING: usize = 4_096;
+/// Two lines behind portals look like one broken server until one of them is asked again, at the latest after this.
+const SUSPECT_AGAIN: Duration = Duration::from_secs(60);
 /// Budget steps at which a person is told, in percent of the plan.
 const BUDGET_STEPS: [u8; 4] = [50, 75, 90, 100];
 
@@ -208,8 +211,15 @@ impl Engine {
                 self.with_line(uplink, family, now, |line, _| line.handle_neighbour(reachable));
             }
             Event::Counters { uplink, received, sent, received_bytes: _, sent_bytes: _ } => {
+                let mut own = Own::default();
+                for line in self.lines.get_mut(uplink.index()).into_iter().flatten().flatten() {
+                    let Own { received, sent } = line.take_own();
+                    own = Own { received: own.received + received, sent: own.sent + sent };
+                }
                 for family in Family::BOTH {
-                    self.with_line(uplink, family, now, |line, out| line.handle_counters(received, sent, now, out));
+                    self.with_line(uplink, family, now, |line, out| {
+                        line.handle_counters(received, sent, own, now, out)
+                    });
                 }
                 self.update_watch(uplink, now);
             }
@@ -365,8 +375,8 @@ impl Engine {
                 self.tell(Fact::TargetSuspect { uplink: member.uplink, target, suspect }, now);
             }
         }
-        if failed_in_row > 0 && !suspect {
-            self.ask_elsewhere(uplink, family, target, &members, now);
+        if failed_in_row > 0 {
+            self.ask_elsewhere(Member { uplink, family, target }, &members, suspect, now);
         }
     }
 
@@ -389,13 +399,15 @@ impl Engine {
 
     /// A service fails here: the lines that have not asked it since are asked to, so that a broken server is told from a
     /// broken line soon, even by a standby that asks once in two minutes.
-    fn ask_elsewhere(&mut self, uplink: UplinkId, family: Family, target: TargetId, members: &[Member], now: Instant) {
-        let Some(line) = self.line(uplink, family) else { return };
-        let failing = line.targets().get(target.index()).filter(|t| t.kind != Kind::Icmp);
+    fn ask_elsewhere(&mut self, of: Member, members: &[Member], suspect: bool, now: Instant) {
+        let Some(line) = self.line(of.uplink, of.family) else { return };
+        let failing = line.targets().get(of.target.index()).filter(|t| t.kind != Kind::Icmp);
         let failing = failing.and_then(|target| target.compare_since());
         let Some(first) = failing.filter(|_| line.state() != State::Down) else { return };
-        for other in members.iter().filter(|other| (other.uplink, other.family) != (uplink, family)) {
-            self.with_line(other.uplink, other.family, now, |line, _| line.ask_since(other.target, first, now));
+        // Of a target that seems to fail everywhere it is enough to hear now and then.
+        let since = if suspect { now - SUSPECT_AGAIN } else { first };
+        for other in members.iter().filter(|other| **other != of) {
+            self.with_line(other.uplink, other.family, now, |line, _| line.ask_since(other.target, since, now));
         }
     }
 

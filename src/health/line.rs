@@ -18,7 +18,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::flaps::Flaps;
 use super::local::{Gateway, Link};
-use super::passive::Passive;
+use super::passive::{Own, Passive};
 use super::quality::Quality;
 use super::sequential::Tally;
 use super::target::{Kind, TargetHealth};
@@ -105,7 +105,7 @@ pub struct Line {
     in_use: bool,
     skipped: u32,
     /// Probes sent since the counters were last read.
-    probed: u64,
+    own: Own,
     /// Another line wants to know how this target answers here.
     wanted: Option<TargetId>,
     started: Instant,
@@ -173,7 +173,7 @@ impl Line {
             proved: false,
             in_use: false,
             skipped: 0,
-            probed: 0,
+            own: Own::default(),
             wanted: None,
             started: now,
             told: Told::default(),
@@ -332,9 +332,13 @@ impl Line {
         }
     }
 
-    pub fn handle_counters(&mut self, received: u64, sent: u64, now: Instant, out: &mut Output) {
-        // Both families of the uplink probe through the same device, at the same pace.
-        let own = std::mem::take(&mut self.probed) * u64::from(self.families);
+    /// Probes and replies of this family since the last reading.
+    pub fn take_own(&mut self) -> Own {
+        std::mem::take(&mut self.own)
+    }
+
+    /// `own` is of all families: they probe through the same device.
+    pub fn handle_counters(&mut self, received: u64, sent: u64, own: Own, now: Instant, out: &mut Output) {
         self.passive.handle_counters(received, sent, own, now);
         if matches!(self.state, State::Up | State::Degraded)
             && self.burst.is_none()
@@ -348,7 +352,7 @@ impl Line {
         let (floor, ceiling) = (self.profile.overdue_floor, self.profile.dead_after / 2);
         let Some(pending) = self.flight.find_mut(sequence) else { return };
         let Some(target) = self.targets.get(pending.target.index()) else { return };
-        self.probed += 1;
+        self.own.sent += 1;
         pending.sent = at;
         pending.stage = Stage::Waiting;
         pending.next = at + target.rtt.overdue_after(floor, ceiling);
@@ -616,6 +620,7 @@ impl Line {
     // --- how a probe ends
 
     fn settle_reply(&mut self, pending: &Pending, received: Instant, now: Instant, out: &mut Output) {
+        self.own.received += 1;
         let rtt = received.since(pending.sent);
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
         let overdue_after = target.rtt.overdue_after(self.profile.overdue_floor, self.profile.dead_after / 2);
@@ -644,6 +649,7 @@ impl Line {
     }
 
     fn settle_failed(&mut self, pending: &Pending, outcome: Outcome, now: Instant, out: &mut Output) {
+        self.own.received += 1;
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
         target.last_outcome = Some(outcome);
         target.handle_failed(pending.sent);

@@ -17,6 +17,13 @@ const CONVERSATION: u32 = 5;
 const REST: Duration = Duration::from_secs(1);
 const REST_MOST: Duration = Duration::from_secs(64);
 
+/// Packets of our own probing through one device, both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    pub received: u64,
+    pub sent: u64,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Passive {
     last: Option<(u64, u64)>,
@@ -35,16 +42,16 @@ pub struct Passive {
 }
 
 impl Passive {
-    /// `own`: probes of ours sent through the device since the last reading. They and their replies are no traffic of the
-    /// branch; a reply that comes in with the next reading is off by one, which is noise.
-    pub fn handle_counters(&mut self, received: u64, sent: u64, own: u64, now: Instant) {
+    /// `own`: our own probes and the replies to them since the last reading. They are no traffic of the branch. Each is
+    /// counted by itself: a reply that is delayed or lost must not eat a packet that came in for the branch.
+    pub fn handle_counters(&mut self, received: u64, sent: u64, own: Own, now: Instant) {
         let Some((received_before, sent_before)) = self.last.replace((received, sent)) else {
             self.grew = Some(now);
             return;
         };
         // A device that was replaced counts from zero again.
-        let received = received.saturating_sub(received_before).saturating_sub(own);
-        let sent = sent.saturating_sub(sent_before).saturating_sub(own);
+        let received = received.saturating_sub(received_before).saturating_sub(own.received);
+        let sent = sent.saturating_sub(sent_before).saturating_sub(own.sent);
         self.received_since_reply = self.received_since_reply.saturating_add(received);
         self.sent_since_reply = self.sent_since_reply.saturating_add(sent);
         if received + sent >= ENOUGH_SENT {
@@ -133,10 +140,10 @@ mod tests {
     #[test]
     fn sending_into_silence_is_quiet_after_a_while() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, 0, at(0));
-        passive.handle_counters(10, 10, 0, at(50));
+        passive.handle_counters(0, 0, Own::default(), at(0));
+        passive.handle_counters(10, 10, Own::default(), at(50));
         for ms in (100..=200).step_by(50) {
-            passive.handle_counters(10, ms, 0, at(ms));
+            passive.handle_counters(10, ms, Own::default(), at(ms));
         }
         assert!(passive.is_quiet(at(200), QUIET));
         assert!(!passive.is_quiet(at(190), QUIET));
@@ -145,13 +152,13 @@ mod tests {
     #[test]
     fn an_idle_line_and_broadcast_noise_are_told_apart() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, 0, at(0));
+        passive.handle_counters(0, 0, Own::default(), at(0));
         for ms in (50..2_000).step_by(50) {
-            passive.handle_counters(0, 0, 0, at(ms));
+            passive.handle_counters(0, 0, Own::default(), at(ms));
         }
         assert!(!passive.is_quiet(at(2_000), QUIET), "nothing was sent");
         for n in 1..10 {
-            passive.handle_counters(n, n * 50, 0, at(2_000 + n * 50));
+            passive.handle_counters(n, n * 50, Own::default(), at(2_000 + n * 50));
         }
         assert!(passive.is_quiet(at(2_450), QUIET), "one stray packet against fifty is noise");
     }
@@ -159,17 +166,17 @@ mod tests {
     #[test]
     fn only_a_conversation_can_break_off() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, 0, at(0));
+        passive.handle_counters(0, 0, Own::default(), at(0));
         for n in 1..=10 {
-            passive.handle_counters(n * 20, n * 20, 0, at(n * 20));
+            passive.handle_counters(n * 20, n * 20, Own::default(), at(n * 20));
         }
-        passive.handle_counters(200, 220, 0, at(220));
+        passive.handle_counters(200, 220, Own::default(), at(220));
         assert!(passive.is_broken_off());
-        passive.handle_counters(220, 240, 0, at(240));
+        passive.handle_counters(220, 240, Own::default(), at(240));
         assert!(!passive.is_broken_off(), "it goes on");
         // A camera sends all the time and only probes are answered, one reading in five.
         for n in 13..100 {
-            passive.handle_counters(220 + n / 5, n * 20, 0, at(n * 20));
+            passive.handle_counters(220 + n / 5, n * 20, Own::default(), at(n * 20));
             assert!(!passive.is_broken_off());
         }
     }
@@ -177,34 +184,46 @@ mod tests {
     #[test]
     fn one_way_traffic_rests_the_trigger_longer_each_time() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, 0, at(0));
-        passive.handle_counters(0, 100, 0, at(500));
+        passive.handle_counters(0, 0, Own::default(), at(0));
+        passive.handle_counters(0, 100, Own::default(), at(500));
         assert!(passive.is_quiet(at(500), QUIET));
         passive.handle_false_alarm(at(500));
-        passive.handle_counters(0, 200, 0, at(1_000));
+        passive.handle_counters(0, 200, Own::default(), at(1_000));
         assert!(!passive.is_quiet(at(1_000), QUIET));
         assert!(passive.is_quiet(at(1_600), QUIET));
         passive.handle_false_alarm(at(1_600));
-        passive.handle_counters(0, 300, 0, at(3_000));
+        passive.handle_counters(0, 300, Own::default(), at(3_000));
         assert!(!passive.is_quiet(at(3_000), QUIET));
     }
 
     #[test]
     fn our_own_probes_are_no_traffic() {
         let mut passive = Passive::default();
-        passive.handle_counters(0, 0, 0, at(0));
+        passive.handle_counters(0, 0, Own::default(), at(0));
         for n in 1..100 {
-            passive.handle_counters(n * 5, n * 5, 5, at(n * 250));
+            passive.handle_counters(n * 5, n * 5, Own { received: 5, sent: 5 }, at(n * 250));
         }
         assert!(!passive.is_moving(at(24_750), MS(2_000)));
         assert!(!passive.is_broken_off());
     }
 
     #[test]
+    fn probes_whose_replies_are_late_do_not_break_a_conversation_off() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, Own::default(), at(0));
+        for n in 1..20u64 {
+            // Two packets each way for the branch; five probes leave and none is answered yet.
+            passive.handle_counters(n * 2, n * 7, Own { received: 0, sent: 5 }, at(n * 50));
+            assert!(!passive.is_broken_off());
+        }
+        assert_eq!(passive.grew(), Some(at(950)));
+    }
+
+    #[test]
     fn a_replaced_device_does_not_count_backwards() {
         let mut passive = Passive::default();
-        passive.handle_counters(1_000, 1_000, 0, at(0));
-        passive.handle_counters(0, 0, 0, at(50));
+        passive.handle_counters(1_000, 1_000, Own::default(), at(0));
+        passive.handle_counters(0, 0, Own::default(), at(50));
         assert_eq!(passive.sent_unanswered(), 0);
     }
 }

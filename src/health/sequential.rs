@@ -67,17 +67,14 @@ impl Tally {
     pub fn ruling(&self, test: Test, overdue: u32) -> Ruling {
         #[expect(clippy::cast_precision_loss, reason = "a burst has at most some thousand probes")]
         let ratio = |(answered, lost): &(u32, u32)| *lost as f32 * test.lost + *answered as f32 * test.answered;
-        let asked = || self.per_target.iter().filter(|(answered, lost)| answered + lost > 0);
-        let sum: f32 = asked().map(ratio).sum();
-        let worst = asked().map(ratio).fold(0.0, f32::max);
-        let without_worst = if asked().count() > 1 { sum - worst } else { sum };
-        if without_worst >= test.upper {
-            Ruling::Convicted
-        } else if ratio(&(0, overdue)) + sum <= LOWER {
-            Ruling::Cleared
-        } else {
-            Ruling::Open
+        let sum: f32 = self.per_target.iter().map(ratio).sum();
+        if sum >= test.upper {
+            let worst = self.per_target.iter().map(ratio).fold(0.0, f32::max);
+            let asked = self.per_target.iter().filter(|(answered, lost)| answered + lost > 0).count();
+            let without_worst = if asked > 1 { sum - worst } else { sum };
+            return if without_worst >= test.upper { Ruling::Convicted } else { Ruling::Open };
         }
+        if ratio(&(0, overdue)) + sum <= LOWER { Ruling::Cleared } else { Ruling::Open }
     }
 }
 

@@ -43,7 +43,10 @@ const TWICE: u32 = 2;
 /// Targets that were found silent, and the probes they left unanswered.
 struct Silence {
     targets: Vec<TargetId>,
+    /// Since the last reply, and overdue.
     unanswered: u32,
+    /// So old that a tenfold RTT would have answered them: a spike begins with replies that are all overdue.
+    certain: u32,
     silent_for: Duration,
 }
 
@@ -451,7 +454,7 @@ impl Line {
         // probes then only have to be overdue.
         let spike = self.members().map(|(_, target)| target.rtt.patience(dead_after).min(most)).max();
         let broken_off = self.passive.is_broken_off() && spike.is_some_and(|spike| silent_for >= spike);
-        let mut silence = Silence { targets: Vec::new(), unanswered: 0, silent_for: unanswered_for };
+        let mut silence = Silence { targets: Vec::new(), unanswered: 0, certain: 0, silent_for: unanswered_for };
         for (id, target) in self.members() {
             let patience = if broken_off {
                 target.rtt.overdue_after(self.profile.overdue_floor, dead_after / 2)
@@ -463,14 +466,19 @@ impl Line {
                 let overdue = target.rtt.overdue_after(self.profile.overdue_floor, dead_after / 2);
                 silence.targets.push(id);
                 // Sent since the last reply of any target: a dead one has many waiting, which say nothing about the line.
-                silence.unanswered += self.flight.sent_between(id, target.answered_up_to.max(reply), now - overdue);
+                let since = target.answered_up_to.max(reply);
+                silence.unanswered += self.flight.sent_between(id, since, now - overdue);
+                silence.certain += self.flight.sent_between(id, since, now - patience);
             }
         }
         if starved {
             silence.unanswered = silence.unanswered.max(self.stalls.void);
+            silence.certain = silence.unanswered;
         }
-        let least = u32::from(self.profile.min_probes) * TWICE;
-        let enough = silence.targets.len() >= self.quorum(members) && silence.unanswered >= least;
+        let least = u32::from(self.profile.min_probes);
+        let enough = silence.targets.len() >= self.quorum(members)
+            && silence.unanswered >= least * TWICE
+            && silence.certain >= least;
         enough.then_some(silence)
     }
 
