@@ -6,14 +6,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use causeway::cli::sim::show;
-use causeway::lab::sim::mutants::TABLE;
-#[cfg(not(debug_assertions))]
-use causeway::lab::sim::mutants::find;
-use causeway::lab::sim::{Rule, plan, play, steady};
+use causeway::lab::sim::mutants::{TABLE, find};
+use causeway::lab::sim::{Rule, plan, play, steady_for};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// A build without optimisation plays some ten hours a second; the release build has the rest.
-const SEEDS: u64 = if cfg!(debug_assertions) { 24 } else { 400 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 8 } else { 400 };
 
 /// G1
 #[test]
@@ -32,9 +30,9 @@ fn g01_hours_of_everything_at_once() {
 /// G2
 #[test]
 fn g02_loss_and_latency_alone_move_nobody() {
-    let days = if cfg!(debug_assertions) { 1 } else { 10 };
-    for seed in 1..=days {
-        let played = play(steady(seed), None, false);
+    let (runs, hours) = if cfg!(debug_assertions) { (2, 2) } else { (10, 24) };
+    for seed in 1..=runs {
+        let played = play(steady_for(seed, hours), None, false);
         assert!(played.violation.is_none(), "seed {seed}: {:?}", played.violation);
         assert_eq!(played.failovers, 0, "seed {seed}");
     }
@@ -52,11 +50,10 @@ fn g03_the_same_seed_gives_the_same_events() {
     assert_eq!(hashes.len() as u64, SEEDS / 4, "other seeds give other events");
 }
 
-/// G4, in a release build as all of `causeway lab sim --planted`: without optimisation it takes minutes.
-#[cfg(not(debug_assertions))]
+/// G4: the quick ones here, all of them with `causeway lab sim --planted`.
 #[test]
 fn g04_planted_bugs_are_found() {
-    let most = HOUR * 1_000;
+    let most = HOUR * if cfg!(debug_assertions) { 4 } else { 1_000 };
     let mut missed = Vec::new();
     for row in TABLE {
         match find(row.bug, most) {
@@ -66,7 +63,8 @@ fn g04_planted_bugs_are_found() {
             None => missed.push(row.bug),
         }
     }
-    assert!(missed.is_empty(), "not found: {missed:?}");
+    let allowed = if cfg!(debug_assertions) { TABLE.len() - 20 } else { 0 };
+    assert!(missed.len() <= allowed, "not found: {missed:?}");
 }
 
 #[test]

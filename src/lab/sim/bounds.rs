@@ -41,8 +41,8 @@ pub(super) fn detection(uplink: &Uplink, family: Family, kind: Kind, circumstanc
     let rounds = if circumstances.bad_target { targets + 1 } else { 3 + u32::from(pages) };
     let quiet = |turns: u32| (profile.interval * turns).mul_f64(JITTER);
     let suspicion = quiet(rounds) + (profile.dead_after / 2).max(profile.overdue_floor);
-    // Each target of the quorum has waited as long as a tenfold RTT would have taken, at most twice `dead_after`.
-    let verdict = profile.burst_spacing * 2 + profile.dead_after * 2;
+    // Enough probes of a quorum have waited as long as a tenfold RTT would have taken, at most twice `dead_after`.
+    let verdict = profile.burst_spacing * 7 + profile.dead_after * 2;
     let settle = (profile.dead_after * 3).max(Duration::from_secs(2));
     match kind {
         Kind::Local => LOCAL,
@@ -79,11 +79,13 @@ pub(super) fn return_of(uplink: &Uplink, family: Family, last: Option<Kind>, fau
 }
 
 /// What an alternative must have been asked before it can tell a broken service from a broken server: once, on demand;
-/// if that is lost on the way, when its own turn comes.
-pub(super) fn comparison(uplink: &Uplink, family: Family, lossy: bool) -> Duration {
+/// if that is lost on the way, when its own turn comes. If the service failed here, too, the server is thought broken, and
+/// asked again once a minute.
+pub(super) fn comparison(uplink: &Uplink, family: Family, lossy: bool, failed_too: bool) -> Duration {
     if !lossy {
         let settle = (uplink.profile.dead_after * 3).max(Duration::from_secs(2));
-        return settle + (uplink.profile.interval * turns(uplink, family) * 2).mul_f64(JITTER);
+        let again = if failed_too { Duration::from_secs(65) } else { Duration::ZERO };
+        return settle + again + (uplink.profile.interval * turns(uplink, family) * 2).mul_f64(JITTER);
     }
     let interval = uplink.profile.interval_standby.max(uplink.profile.interval);
     (interval * turns(uplink, family) * 4).mul_f64(JITTER) + PAGE * 2

@@ -30,9 +30,14 @@ pub fn plan(seed: u64) -> Plan {
 
 /// A day of 5 % random loss each way on every line and tenfold latency for half a minute here and there (G2).
 pub fn steady(seed: u64) -> Plan {
+    steady_for(seed, 24)
+}
+
+/// The same for some hours.
+pub fn steady_for(seed: u64, hours: u32) -> Plan {
     let mut random = Random::new(seed);
     let config = gateway(&mut random);
-    let healed = START + HOUR * 24;
+    let healed = START + HOUR * hours;
     let mut steps = Vec::new();
     for uplink in config.uplink_ids() {
         // A start that loses its first answers has nothing to fail over from.

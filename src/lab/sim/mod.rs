@@ -22,7 +22,7 @@ mod world;
 use std::time::Duration;
 
 pub use check::{Rule, Violation};
-pub use generate::{plan, steady};
+pub use generate::{plan, steady, steady_for};
 
 use crate::config::model::Gateway;
 use crate::engine::record::Entry;

@@ -55,7 +55,7 @@ impl Check {
         let afresh = switch.reason == Reason::Start && !held.is_empty();
         // A daily window may open in these very seconds.
         let window = matches!(path.failback.when, FailbackWhen::Window { .. }) && switch.reason == Reason::Failback;
-        let ordered = matches!(switch.reason, Reason::Manual | Reason::Drill);
+        let ordered = matches!(switch.reason, Reason::Manual | Reason::Drill | Reason::Budget);
         if now < self.still_until && !ordered && (leaves && !window || afresh) {
             self.broken(Rule::Adopted, now, || {
                 format!("{:?} after a start took {:?} away from {held:?}", switch.reason, switch.to)
@@ -257,7 +257,11 @@ impl Check {
             }
             let back = bounds::return_of(config, family, wire.last_fault.map(|(kind, _)| kind), fault);
             let compared = match fault {
-                Kind::Portal | Kind::Dns | Kind::Tcp => bounds::comparison(config, family, wire.loss > 0.0),
+                Kind::Portal | Kind::Dns | Kind::Tcp => {
+                    let service = |kind| matches!(kind, Kind::Portal | Kind::Dns | Kind::Tcp);
+                    let failed_too = wire.last_fault.is_some_and(|(kind, _)| service(kind));
+                    bounds::comparison(config, family, wire.loss > 0.0, failed_too)
+                }
                 Kind::Local | Kind::Silent | Kind::Loss => Duration::ZERO,
             };
             let calm = wire.since.max(scene.process.calm_since).max(wire.faulty_until);
