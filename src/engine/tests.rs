@@ -121,6 +121,7 @@ impl World {
                     self.probes += 1;
                     let probe = request.probe;
                     self.engine.handle(Event::ProbeSent { probe, at: self.now, bytes: 84 }, self.now);
+                    self.counters[probe.uplink.index()].1 += 1;
                     let wire = self.wires[probe.uplink.index()].clone();
                     let lost = self.draw() < wire.loss;
                     if wire.dead || lost || wire.dead_targets.contains(&(probe.target.0 + 1)) {
@@ -169,16 +170,22 @@ impl World {
             while self.replies.peek().is_some_and(|next| next.0.0 <= self.now) {
                 let index = self.replies.pop().expect("peeked").0.2;
                 let event = self.waiting[index].take().expect("used once");
+                if let Event::EchoReply { uplink, .. } = &event {
+                    self.counters[uplink.index()].0 += 1;
+                }
                 self.engine.handle(event, self.now);
             }
             for n in 0..2u8 {
-                let (wire, slot) = (self.wires[usize::from(n)].clone(), &mut self.counters[usize::from(n)]);
-                if let Some(every) = slot.3
-                    && slot.2 + every <= self.now
+                let wire = self.wires[usize::from(n)].clone();
+                let (_, _, last, every) = self.counters[usize::from(n)];
+                if let Some(every) = every
+                    && last + every <= self.now
                 {
                     let packets = (wire.traffic * u64::try_from(every.as_millis()).expect("small")) / 1_000;
+                    let back = (0..packets).filter(|_| self.draw() >= wire.loss && !wire.dead).count();
+                    let slot = &mut self.counters[usize::from(n)];
                     slot.1 += packets;
-                    slot.0 += if wire.dead { 0 } else { packets };
+                    slot.0 += u64::try_from(back).expect("small");
                     slot.2 = self.now;
                     let (received, sent) = (slot.0, slot.1);
                     let counters =
@@ -270,6 +277,29 @@ fn carrier_lost_is_left_at_once_and_failback_takes_its_time() {
     world.run(S(10));
     assert_eq!(world.active(), [UplinkId(0)], "30 s of probation, 60 s stable");
     assert_eq!(world.switches().pop().expect("failback").reason, Reason::Failback);
+}
+
+#[test]
+fn a_brown_out_of_a_busy_line_is_left_before_the_next_sentence() {
+    for (profile, rtt, median, worst) in [(Profile::standard(), 20, 1_000, 1_500), (Profile::fast(), 4, 350, 700)] {
+        let took = |seed: u64| {
+            let mut world = World::new(profile.clone());
+            world.random = seed;
+            world.wires[0].rtt = MS(rtt);
+            world.wires[0].traffic = 150;
+            world.run(S(20) + MS(seed * 618 % 1_000));
+            let outage = world.now;
+            world.wires[0].loss = 0.6;
+            world.run(S(5));
+            let switch = world.switches().into_iter().find(|switch| switch.decided >= outage).expect("switched");
+            // Only a line that is down gives its flows away.
+            assert_eq!((switch.reason, &switch.dead[..]), (Reason::Down(Verdict::Loss), &[UplinkId(0)][..]), "{seed}");
+            switch.decided.since(outage)
+        };
+        let mut times: Vec<Duration> = (1..=60).map(took).collect();
+        times.sort();
+        assert!(times[30] <= MS(median) && times[59] <= MS(worst), "{:?} and {:?}", times[30], times[59]);
+    }
 }
 
 #[test]

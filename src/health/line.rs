@@ -18,7 +18,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::flaps::Flaps;
 use super::local::{Gateway, Link};
-use super::passive::{Own, Passive};
+use super::passive::{Own, Passive, Trigger};
 use super::quality::Quality;
 use super::sequential::Tally;
 use super::target::{Kind, TargetHealth};
@@ -41,7 +41,8 @@ const IDLE_COUNTERS: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug)]
 pub(super) struct Burst {
     pub started: Instant,
-    pub passive: bool,
+    /// What started it, if no probe did.
+    pub trigger: Option<Trigger>,
     pub tally: Tally,
     /// A reply came since it started.
     pub alive: bool,
@@ -342,9 +343,9 @@ impl Line {
         self.passive.handle_counters(received, sent, own, now);
         if matches!(self.state, State::Up | State::Degraded)
             && self.burst.is_none()
-            && self.passive.is_quiet(now, self.profile.quiet_after)
+            && let Some(trigger) = self.passive.trigger(now, self.profile.quiet_after)
         {
-            self.begin_burst(true, now, out);
+            self.begin_burst(Some(trigger), now, out);
         }
     }
 
@@ -515,7 +516,7 @@ impl Line {
             if let Some(pending) = self.flight.find_mut(sequence) {
                 pending.burst = true;
             }
-            self.begin_burst(false, now, out);
+            self.begin_burst(None, now, out);
         }
     }
 

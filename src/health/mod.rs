@@ -1,6 +1,7 @@
 //! Health of one uplink and family: outcomes, link facts and counters go in, a [`State`] with its [`Evidence`] comes out.
 //! Pure. Start reading at [`line::Line`].
 
+pub mod deficit;
 pub mod flaps;
 pub mod line;
 pub mod local;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::deficit::Deficit;
 use crate::time::Instant;
 
 /// Fewer unanswered packets are an accident (a lone retransmission, a mDNS query).
@@ -24,6 +25,29 @@ pub struct Own {
     pub sent: u64,
 }
 
+/// How long a trigger that was wrong says nothing.
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    length: Duration,
+    until: Instant,
+}
+
+impl Rest {
+    fn handle_false_alarm(&mut self, now: Instant) {
+        self.length = (self.length * 2).clamp(REST, REST_MOST);
+        self.until = now + self.length;
+    }
+}
+
+/// Which trigger started a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// Nothing comes in any more.
+    Quiet,
+    /// Less comes in than before.
+    Deficit,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Passive {
     last: Option<(u64, u64)>,
@@ -36,8 +60,10 @@ pub struct Passive {
     broke_off: bool,
     received_since_reply: u64,
     sent_since_reply: u64,
-    rest: Duration,
-    rest_until: Instant,
+    deficit: Deficit,
+    /// Of each trigger, so that a line with odd traffic does not lose the other one.
+    quiet_rest: Rest,
+    deficit_rest: Rest,
     moving: Option<Instant>,
 }
 
@@ -52,6 +78,7 @@ impl Passive {
         // A device that was replaced counts from zero again.
         let received = received.saturating_sub(received_before).saturating_sub(own.received);
         let sent = sent.saturating_sub(sent_before).saturating_sub(own.sent);
+        self.deficit.handle_reading(received, sent, now);
         self.received_since_reply = self.received_since_reply.saturating_add(received);
         self.sent_since_reply = self.sent_since_reply.saturating_add(sent);
         if received + sent >= ENOUGH_SENT {
@@ -76,19 +103,27 @@ impl Passive {
     }
 
     /// A burst that this trigger started found the line alive.
-    pub fn handle_false_alarm(&mut self, now: Instant) {
-        self.rest = (self.rest * 2).clamp(REST, REST_MOST);
-        self.rest_until = now + self.rest;
-        self.sent_since = 0;
+    pub fn handle_false_alarm(&mut self, trigger: Trigger, now: Instant) {
+        match trigger {
+            Trigger::Quiet => {
+                self.quiet_rest.handle_false_alarm(now);
+                self.sent_since = 0;
+            }
+            Trigger::Deficit => {
+                self.deficit_rest.handle_false_alarm(now);
+                self.deficit.forgive();
+            }
+        }
     }
 
     pub fn handle_outage(&mut self) {
-        self.rest = Duration::ZERO;
-        self.rest_until = Instant::ORIGIN;
+        self.quiet_rest = Rest::default();
+        self.deficit_rest = Rest::default();
     }
 
     pub fn forget(&mut self) {
-        *self = Self { rest: self.rest, rest_until: self.rest_until, ..Self::default() };
+        let (quiet_rest, deficit_rest) = (self.quiet_rest.clone(), self.deficit_rest.clone());
+        *self = Self { quiet_rest, deficit_rest, ..Self::default() };
     }
 
     pub fn grew(&self) -> Option<Instant> {
@@ -104,10 +139,13 @@ impl Passive {
         self.moving.is_some_and(|at| now.since(at) < within)
     }
 
-    pub fn is_quiet(&self, now: Instant, quiet_after: Duration) -> bool {
-        self.sent_since >= ENOUGH_SENT
-            && now >= self.rest_until
-            && self.grew.is_some_and(|grew| now.since(grew) >= quiet_after)
+    /// Is there a reason to probe at once?
+    pub fn trigger(&self, now: Instant, quiet_after: Duration) -> Option<Trigger> {
+        let quiet = self.sent_since >= ENOUGH_SENT && self.grew.is_some_and(|grew| now.since(grew) >= quiet_after);
+        if quiet && now >= self.quiet_rest.until {
+            return Some(Trigger::Quiet);
+        }
+        (self.deficit.is_suspicious() && now >= self.deficit_rest.until).then_some(Trigger::Deficit)
     }
 
     /// A conversation broke off, and we go on talking: the silence counts from its last packet.
@@ -145,8 +183,8 @@ mod tests {
         for ms in (100..=200).step_by(50) {
             passive.handle_counters(10, ms, Own::default(), at(ms));
         }
-        assert!(passive.is_quiet(at(200), QUIET));
-        assert!(!passive.is_quiet(at(190), QUIET));
+        assert_eq!(passive.trigger(at(200), QUIET), Some(Trigger::Quiet));
+        assert_eq!(passive.trigger(at(190), QUIET), None);
     }
 
     #[test]
@@ -156,11 +194,11 @@ mod tests {
         for ms in (50..2_000).step_by(50) {
             passive.handle_counters(0, 0, Own::default(), at(ms));
         }
-        assert!(!passive.is_quiet(at(2_000), QUIET), "nothing was sent");
+        assert_eq!(passive.trigger(at(2_000), QUIET), None, "nothing was sent");
         for n in 1..10 {
             passive.handle_counters(n, n * 50, Own::default(), at(2_000 + n * 50));
         }
-        assert!(passive.is_quiet(at(2_450), QUIET), "one stray packet against fifty is noise");
+        assert_eq!(passive.trigger(at(2_450), QUIET), Some(Trigger::Quiet), "one stray packet against fifty is noise");
     }
 
     #[test]
@@ -186,14 +224,14 @@ mod tests {
         let mut passive = Passive::default();
         passive.handle_counters(0, 0, Own::default(), at(0));
         passive.handle_counters(0, 100, Own::default(), at(500));
-        assert!(passive.is_quiet(at(500), QUIET));
-        passive.handle_false_alarm(at(500));
+        assert_eq!(passive.trigger(at(500), QUIET), Some(Trigger::Quiet));
+        passive.handle_false_alarm(Trigger::Quiet, at(500));
         passive.handle_counters(0, 200, Own::default(), at(1_000));
-        assert!(!passive.is_quiet(at(1_000), QUIET));
-        assert!(passive.is_quiet(at(1_600), QUIET));
-        passive.handle_false_alarm(at(1_600));
+        assert_eq!(passive.trigger(at(1_000), QUIET), None);
+        assert_eq!(passive.trigger(at(1_600), QUIET), Some(Trigger::Quiet));
+        passive.handle_false_alarm(Trigger::Quiet, at(1_600));
         passive.handle_counters(0, 300, Own::default(), at(3_000));
-        assert!(!passive.is_quiet(at(3_000), QUIET));
+        assert_eq!(passive.trigger(at(3_000), QUIET), None);
     }
 
     #[test]

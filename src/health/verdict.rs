@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::line::Elsewhere;
 use super::line::{Burst, Line, Outage, Recovery};
 use super::local::Link;
+use super::passive::Trigger;
 use super::quality::LEAST;
 use super::sequential::{Ruling, Tally, Test};
 use super::target::{Kind, TargetHealth};
@@ -14,6 +15,8 @@ use crate::time::Instant;
 
 /// A burst that found life but is still not certain about loss ends after so many `dead_after`.
 const BURST_MOST: u32 = 20;
+/// A lossy line that may yet be a brown-out is tested for so many `dead_after`: at 60 % one burst in a thousand takes longer.
+const NO_BROWN_OUT: u32 = 8;
 /// Loss must have been seen for this part of `dead_after` (in tenths): real loss comes in bursts, ours must outlast them.
 const LOSS_FOR_TENTHS: u32 = 15;
 /// A brown-out is over when it is seen over so many turns: eight probes even if two of three targets are in ill repute.
@@ -121,8 +124,8 @@ impl Line {
         self.schedule.hurry(now);
     }
 
-    pub(super) fn begin_burst(&mut self, passive: bool, now: Instant, out: &mut Output) {
-        self.burst = Some(Burst { started: now, passive, tally: Tally::new(self.targets.len()), alive: false });
+    pub(super) fn begin_burst(&mut self, trigger: Option<Trigger>, now: Instant, out: &mut Output) {
+        self.burst = Some(Burst { started: now, trigger, tally: Tally::new(self.targets.len()), alive: false });
         self.schedule.hurry(now);
         if matches!(self.state, State::Up | State::Degraded) {
             self.before = (self.state, self.since);
@@ -201,7 +204,8 @@ impl Line {
         let certain = lossy == Ruling::Convicted && long_enough && brown_out != Ruling::Convicted;
         let cleared = brown_out == Ruling::Cleared && lossy == Ruling::Cleared;
         let over = burst.alive && (cleared || lasted >= self.profile.dead_after * BURST_MOST);
-        if certain && burst.alive && (brown_out == Ruling::Cleared || lasted >= self.profile.dead_after * 4) {
+        if certain && burst.alive && (brown_out == Ruling::Cleared || lasted >= self.profile.dead_after * NO_BROWN_OUT)
+        {
             self.end_burst(true, now, out);
             self.lossy = true;
             match self.state {
@@ -230,8 +234,8 @@ impl Line {
 
     fn end_burst(&mut self, confirmed: bool, now: Instant, out: &mut Output) {
         if let Some(burst) = self.burst.take() {
-            if burst.passive && !confirmed {
-                self.passive.handle_false_alarm(now);
+            if let (Some(trigger), false) = (burst.trigger, confirmed) {
+                self.passive.handle_false_alarm(trigger, now);
             }
             self.schedule.postpone(now + self.interval(now));
             out.notes.push(Note::Suspicion { confirmed });
