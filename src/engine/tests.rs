@@ -281,7 +281,7 @@ fn carrier_lost_is_left_at_once_and_failback_takes_its_time() {
 
 #[test]
 fn a_brown_out_of_a_busy_line_is_left_before_the_next_sentence() {
-    for (profile, rtt, median, worst) in [(Profile::standard(), 20, 1_000, 1_500), (Profile::fast(), 4, 350, 700)] {
+    for (profile, rtt, median, worst) in [(Profile::standard(), 20, 1_200, 2_000), (Profile::fast(), 4, 400, 800)] {
         let took = |seed: u64| {
             let mut world = World::new(profile.clone());
             world.random = seed;
