@@ -59,8 +59,8 @@ fuzz: ## each parser of foreign bytes: make fuzz FOR=60 (seconds each; needs nig
 	tools/fuzz $(FOR)
 
 bench: build ## the figures the design promises, measured on the binary that the image gets
-	cargo build --release --locked --no-default-features --target-dir $(target)/image
-	CAUSEWAY_PROGRAM=$(abspath $(target)/image/release/causeway) $(release) lab bench
+	cargo build --profile image --locked --no-default-features
+	CAUSEWAY_PROGRAM=$(abspath $(target)/image/causeway) $(release) lab bench
 
 supply: ## licences, sources, duplicates and banned crates, as deny.toml says
 	cargo test --locked --test supply

@@ -8,7 +8,8 @@
 //! 5. The caller now swaps the resolvers that the gateway's own DNS asks; it must not come before step 1.
 //! 6. The caller looks again ([`rescan`]) at the times in [`Rescan::AFTER`], for what slipped through.
 //!
-//! A planned switch (nobody dead) ends after step 1: running flows stay where they are. What the kernel is comes in as
+//! One line's end moves several paths and both families: step 1 of all of them comes before step 2 of any ([`route`],
+//! [`flows`]), since listing flows takes as long as the kernel's table is large. A planned switch (nobody dead) ends after step 1: running flows stay where they are. What the kernel is comes in as
 //! [`SwitchKernel`]; nothing here touches it otherwise.
 
 use std::future::Future;
@@ -123,6 +124,12 @@ impl Rescan {
 
 /// Steps 1 to 4.
 pub async fn switch<K: SwitchKernel>(kernel: &mut K, wanted: &Switch) -> Result<Report, SwitchError<K::Error>> {
+    let started = route(kernel, wanted).await?;
+    flows(kernel, wanted, started).await
+}
+
+/// Step 1; returns when it began.
+pub async fn route<K: SwitchKernel>(kernel: &mut K, wanted: &Switch) -> Result<Instant, SwitchError<K::Error>> {
     let (path, family) = (wanted.path, wanted.family);
     let started = kernel.now();
     kernel.replace_routes(path, family, &wanted.to).await.map_err(|source| SwitchError::Route {
@@ -135,8 +142,16 @@ pub async fn switch<K: SwitchKernel>(kernel: &mut K, wanted: &Switch) -> Result<
     if !same(&found, &wanted.to) {
         return Err(SwitchError::NotSwitched { path, family, found });
     }
+    Ok(started)
+}
 
-    clear(kernel, started, family, path, uplinks_to_clear(wanted)).await
+/// Steps 2 to 4, once the route is there.
+pub async fn flows<K: SwitchKernel>(
+    kernel: &mut K,
+    wanted: &Switch,
+    started: Instant,
+) -> Result<Report, SwitchError<K::Error>> {
+    clear(kernel, started, wanted.family, wanted.path, uplinks_to_clear(wanted)).await
 }
 
 /// Steps 2 to 4 alone: the flows of a path on an uplink that died while no new ones went there, or whose grace after a

@@ -42,6 +42,9 @@ enum LabCommand {
         /// Runs of each fault
         #[arg(long, default_value_t = bench::LEAST_RUNS, value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: u32,
+        /// These only
+        #[arg(long, value_name = "ROWS", value_enum)]
+        only: Vec<bench::Measure>,
     },
     /// Simulated outages of all kinds, and whether every promise holds
     Sim(super::sim::SimArgs),
@@ -71,7 +74,7 @@ pub fn run(args: LabArgs) -> u8 {
         }
         LabCommand::Run { scenarios, mind } => inside(|| run_files(&scenarios, mind.into(), &mut io::stdout().lock())),
         LabCommand::Demo => inside(|| demo::run(Style::of_stdout(), &mut io::stdout().lock())),
-        LabCommand::Bench { runs } => inside(|| bench::run(runs, &mut io::stdout().lock())),
+        LabCommand::Bench { runs, only } => inside(|| bench::run(runs, &only, &mut io::stdout().lock())),
         LabCommand::Sim(args) => Ok(super::sim::run(&args)),
         LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
     };

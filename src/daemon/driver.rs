@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
+use super::alarm::Alarm;
 use super::chronicle::Chronicle;
 use super::filter::{self, Filtered};
 use super::hands::{Done, Hands, JOBS, Job, Look, chain, selection_of};
@@ -135,7 +135,8 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let control_dropped = server.dropped();
     let hands = Hands::new(world.clone(), conntrack, state.clone(), selections, seed);
     tokio::spawn(hands.run(jobs_in, looks_in, done));
-    tokio::spawn(meter::read(world.netlink.clone(), config.uplinks.len(), orders_in, readings));
+    let counting = Alarm::new().map_err(|source| RunError::Runtime { source })?;
+    tokio::spawn(meter::read(world.netlink.clone(), counting, config.uplinks.len(), orders_in, readings));
     tokio::spawn(filter::keep(nft, ruleset, watch, filtered));
     let serving = tokio::spawn(server.run(incoming));
 
@@ -185,9 +186,10 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|source| RunError::Runtime { source })?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| RunError::Runtime { source })?;
 
+    let mut alarm = Alarm::new().map_err(|source| RunError::Runtime { source })?;
     let mut batch = Vec::new();
     loop {
-        let wait = driver.deadline().since(clock::now());
+        let deadline = driver.deadline();
         // Each branch is safe to cancel: what was not received stays in its channel or socket, and a timer is made anew.
         let woken = tokio::select! {
             biased;
@@ -199,7 +201,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
             Some(incoming) = incoming_in.recv() => Woken::Asked(incoming),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = sleep(wait) => Woken::Time,
+            () = alarm.until(deadline) => Woken::Time,
         };
         let now = clock::now();
         driver.turn(woken, &mut batch, now).await;

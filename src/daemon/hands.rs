@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::World;
 use crate::apply::desired::Selections;
 use crate::apply::exec::{self, ApplyError, Kernel};
-use crate::apply::switch::{self, Rescan, SwitchKernel};
+use crate::apply::switch::{self, Rescan, SwitchError, SwitchKernel};
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::conntrack::{Conntrack, ConntrackError};
@@ -104,43 +104,77 @@ impl Hands {
     ) {
         loop {
             // Safe to cancel: what was not received stays in its channel.
-            let answer = tokio::select! {
+            let answers = tokio::select! {
                 biased;
                 job = jobs.recv() => match job {
-                    Some(job) => self.job(job).await,
+                    Some(Job::Switch(switch)) => self.switches(switch, &mut jobs).await,
+                    Some(Job::EndFlows { uplink, family, path }) => vec![self.end_flows(uplink, family, path).await],
+                    Some(Job::Rescan(again)) => vec![self.rescan(again).await],
                     None => return,
                 },
-                Some(look) = looks.recv() => self.look(look).await,
+                Some(look) = looks.recv() => vec![self.look(look).await],
             };
-            if done.send(answer).await.is_err() {
-                return;
+            for answer in answers {
+                if done.send(answer).await.is_err() {
+                    return;
+                }
             }
         }
     }
 
-    async fn job(&mut self, job: Job) -> Done {
-        match job {
-            Job::Switch(wanted) => {
-                self.selections.insert((wanted.path, wanted.family), wanted.to.clone());
-                match switch::switch(self, &wanted).await {
-                    Ok(report) => Done::Switched { switch: wanted, report },
-                    Err(error) => Done::SwitchFailed { switch: wanted, error: chain(&error) },
-                }
+    /// This switch and those that wait behind it: the routes of all first, then the flows of each.
+    async fn switches(&mut self, first: Box<Switch>, jobs: &mut mpsc::Receiver<Job>) -> Vec<Done> {
+        let mut after = None;
+        let mut routed = vec![(self.route(&first).await, first)];
+        while after.is_none()
+            && let Ok(job) = jobs.try_recv()
+        {
+            match job {
+                Job::Switch(next) => routed.push((self.route(&next).await, next)),
+                Job::EndFlows { .. } | Job::Rescan(_) => after = Some(job),
             }
-            Job::EndFlows { uplink, family, path } => match switch::end_flows(self, uplink, family, path).await {
-                Ok(report) => Done::Ended {
-                    uplinks: vec![uplink],
-                    flows: report.flows_reset,
-                    nudged: report.nudged,
-                    rescan: report.rescan,
-                    stragglers: false,
-                },
-                Err(error) => Done::FlowsFailed { error: chain(&error) },
+        }
+        let mut answers = Vec::new();
+        for (route, wanted) in routed {
+            let switched = match route {
+                Ok(started) => switch::flows(self, &wanted, started).await,
+                Err(error) => Err(error),
+            };
+            answers.push(match switched {
+                Ok(report) => Done::Switched { switch: wanted, report },
+                Err(error) => Done::SwitchFailed { switch: wanted, error: chain(&error) },
+            });
+        }
+        match after {
+            Some(Job::EndFlows { uplink, family, path }) => answers.push(self.end_flows(uplink, family, path).await),
+            Some(Job::Rescan(again)) => answers.push(self.rescan(again).await),
+            Some(Job::Switch(_)) | None => {}
+        }
+        answers
+    }
+
+    async fn route(&mut self, wanted: &Switch) -> Result<Instant, SwitchError<HandsError>> {
+        self.selections.insert((wanted.path, wanted.family), wanted.to.clone());
+        switch::route(self, wanted).await
+    }
+
+    async fn end_flows(&mut self, uplink: UplinkId, family: Family, path: PathId) -> Done {
+        match switch::end_flows(self, uplink, family, path).await {
+            Ok(report) => Done::Ended {
+                uplinks: vec![uplink],
+                flows: report.flows_reset,
+                nudged: report.nudged,
+                rescan: report.rescan,
+                stragglers: false,
             },
-            Job::Rescan(again) => match switch::rescan(self, &again).await {
-                Ok(flows) => Done::Ended { uplinks: again.dead, flows, nudged: 0, rescan: None, stragglers: true },
-                Err(error) => Done::FlowsFailed { error: chain(&error) },
-            },
+            Err(error) => Done::FlowsFailed { error: chain(&error) },
+        }
+    }
+
+    async fn rescan(&mut self, again: Rescan) -> Done {
+        match switch::rescan(self, &again).await {
+            Ok(flows) => Done::Ended { uplinks: again.dead, flows, nudged: 0, rescan: None, stragglers: true },
+            Err(error) => Done::FlowsFailed { error: chain(&error) },
         }
     }
 

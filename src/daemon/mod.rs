@@ -4,6 +4,7 @@
 //! ([`meter`]); what is worth keeping goes to the [`chronicle`]. The process starts by adopting what the kernel has and
 //! stops by leaving it alone.
 
+mod alarm;
 mod chronicle;
 mod clock;
 mod driver;
@@ -106,7 +107,13 @@ impl RunError {
 pub fn run(options: Options) -> Result<(), RunError> {
     lock::permitted()?;
     let _lock = lock::take(&options.state)?;
-    runtime()?.block_on(driver::run(options))
+    // A task of its own: the runtime's first future is woken through a pipe, at two system calls a turn.
+    let runtime = runtime()?;
+    let running = runtime.spawn(driver::run(options));
+    runtime.block_on(running).unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Err(RunError::Runtime { source: io::Error::other(cancelled) }),
+    })
 }
 
 /// Removes everything of ours from the kernel.

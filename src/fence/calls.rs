@@ -82,7 +82,7 @@ const BOTH: [Call; 55] = [
 ];
 
 /// The daemon and nft, which inherits what is left of its parent.
-const RUN: [Call; 16] = [
+const RUN: [Call; 18] = [
     // nft: its start and its end
     c::SYS_chdir,
     c::SYS_execve,
@@ -101,6 +101,9 @@ const RUN: [Call; 16] = [
     c::SYS_fdatasync,
     c::SYS_fsync,
     c::SYS_ftruncate,
+    // its alarm
+    c::SYS_timerfd_create,
+    c::SYS_timerfd_settime,
 ];
 
 /// What speaks to people and servers.

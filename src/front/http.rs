@@ -50,6 +50,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const HEAD_BYTES: usize = 8 << 10;
 /// How often the config's addresses are looked at, and an address that is not there yet is tried again.
 const LOOK: Duration = Duration::from_secs(2);
+/// The same once all is as wanted: a box that does nothing else should sleep.
+const CALM: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT. Fails only where nothing could ever work.
 pub fn run(options: Options) -> io::Result<()> {
@@ -122,7 +124,7 @@ impl Front {
         self.sandboxed.store(fenced.is_whole(), Ordering::Relaxed);
         let outgrown = async {
             loop {
-                sleep(LOOK).await;
+                sleep(CALM).await;
                 let wanted = self.wanted().await.unwrap_or_default();
                 if wanted.iter().any(|address| !ports.contains(&address.port())) {
                     return;
@@ -158,7 +160,8 @@ impl Front {
                     listeners.insert(*address, (bound, listener));
                 }
             }
-            sleep(LOOK).await;
+            let all = wanted.iter().all(|address| listeners.contains_key(address));
+            sleep(if all && !wanted.is_empty() { CALM } else { LOOK }).await;
         }
     }
 

@@ -15,7 +15,7 @@ const LEAST_SHARE: f32 = 0.25;
 /// So many times the usual may be expected of one reading: the answers to a sudden upload take a round trip.
 const SURGE: f32 = 2.0;
 /// Half of the expected against all of it, each a Poisson count: `k ln ½ + e/2` for `k` that came of `e` expected.
-const HALF: f32 = -0.693_147;
+const HALF: f32 = -std::f32::consts::LN_2;
 /// Suspicious at `e⁵` (150) to one. At 60 % loss that is some 22 expected packets.
 const SUSPICIOUS: f32 = 5.0;
 

@@ -35,6 +35,8 @@ const METERED_DOWN_INTERVAL: Duration = Duration::from_secs(5);
 const SKIP_MOST: u32 = 10;
 /// A start has heard by then of all that the kernel has; what was not told of is not there.
 const FIRST_DUMP: Duration = Duration::from_secs(2);
+/// Lines that are probed more slowly keep their time: there each probe may be paid for.
+const EARLY_BELOW: Duration = Duration::from_secs(1);
 /// Counters of a line without traffic: often enough to notice within a quarter second that it starts.
 const IDLE_COUNTERS: Duration = Duration::from_millis(250);
 
@@ -458,6 +460,16 @@ impl Line {
         }
         self.judge(now, out);
         self.poll_schedule(now, out);
+    }
+
+    /// The next probe of a steady line together with one of another line.
+    pub fn poll_early(&mut self, now: Instant, out: &mut Output) {
+        let interval = self.interval(now);
+        let steady = matches!(self.state, State::Up | State::Degraded | State::Probation) && self.burst.is_none();
+        if steady && interval <= EARLY_BELOW && self.schedule.is_nearly_due(now, interval) {
+            self.schedule.hurry(now);
+            self.poll(now, out);
+        }
     }
 
     /// A target that stays silent while others answer must not start a burst each time, nor convict. If all are equally

@@ -43,6 +43,11 @@ impl Schedule {
         self.due
     }
 
+    /// Due within an eighth of the interval.
+    pub fn is_nearly_due(&self, now: Instant, interval: Duration) -> bool {
+        self.due <= now + interval / 8
+    }
+
     pub fn hurry(&mut self, at: Instant) {
         self.due = self.due.min(at);
     }

@@ -7,6 +7,8 @@ pub mod trials;
 use std::io::Write;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+
 use super::LabError;
 use super::print::write;
 use super::units::show;
@@ -86,22 +88,47 @@ impl Row {
 /// Median of fewer says little.
 pub const LEAST_RUNS: u32 = 10;
 
-/// Prints rows as they come; `true` if every bar was met.
-pub fn run(runs: u32, out: &mut dyn Write) -> Result<bool, LabError> {
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Measure {
+    Fast,
+    Defaults,
+    Carrier,
+    BrownOut,
+    HealthyFlows,
+    Standby,
+    Idle,
+    SixtyFour,
+}
+
+impl Measure {
+    fn rows(self, runs: u32) -> Result<Vec<Row>, LabError> {
+        match self {
+            Self::Fast => {
+                trials::silent(trials::SILENT_FAST, "fast", 0.15, "0.59 s (tuned dpinger), 1.3 s (mwan3)", runs)
+            }
+            Self::Defaults => {
+                trials::silent(trials::SILENT_STANDARD, "defaults", 0.6, "7-16 s (dpinger), 18-130 s (mwan3)", runs)
+            }
+            Self::Carrier => trials::carrier(runs),
+            Self::BrownOut => trials::brown_out(runs),
+            Self::HealthyFlows => trials::healthy_flows(runs),
+            Self::Standby => cost::standby().map(|row| vec![row]),
+            Self::Idle => cost::idle(),
+            Self::SixtyFour => cost::sixty_four(),
+        }
+    }
+}
+
+/// Prints rows as they come, all of them unless some are named; `true` if every bar was met.
+pub fn run(runs: u32, only: &[Measure], out: &mut dyn Write) -> Result<bool, LabError> {
     write(out, &format!("{:<40}{:>9}{:>9}{:>9}\n\n", format!("{runs} runs each"), "median", "p95", "worst"))?;
     let mut all_met = true;
-    let mut print = |rows: Vec<Row>| {
+    for measure in Measure::value_variants().iter().filter(|measure| only.is_empty() || only.contains(measure)) {
+        let rows = measure.rows(runs)?;
         all_met &= rows.iter().all(Row::met);
-        write(out, &rows.iter().map(Row::text).collect::<String>())
-    };
-    print(trials::silent(trials::SILENT_FAST, "fast", 0.15, "0.59 s (tuned dpinger), 1.3 s (mwan3)", runs)?)?;
-    print(trials::silent(trials::SILENT_STANDARD, "defaults", 0.6, "7-16 s (dpinger), 18-130 s (mwan3)", runs)?)?;
-    print(trials::carrier(runs)?)?;
-    print(trials::brown_out(runs)?)?;
-    print(trials::healthy_flows(runs)?)?;
-    print(vec![cost::standby()?])?;
-    print(cost::idle()?)?;
-    print(cost::sixty_four()?)?;
+        write(out, &rows.iter().map(Row::text).collect::<String>())?;
+    }
     write(out, "false failovers in 1,000 simulated days: see `causeway lab sim`\n")?;
     if cfg!(debug_assertions) {
         write(out, "note: this is a debug build; its processor time is several times the shipped one's\n")?;
