@@ -95,6 +95,16 @@ impl World {
                 self.gateway.signal(Signal::SIGCONT);
                 at
             }
+            Fault::StarveDaemon { lasts } => {
+                let at = clock::now();
+                while clock::now() < at + lasts.0 {
+                    self.gateway.signal(Signal::SIGSTOP);
+                    std::thread::sleep(STARVED - SERVED);
+                    self.gateway.signal(Signal::SIGCONT);
+                    std::thread::sleep(SERVED);
+                }
+                at
+            }
             Fault::DeleteRoute {} => self.delete_route()?,
             Fault::FlushNft {} => {
                 let at = clock::now();
@@ -138,6 +148,9 @@ impl World {
     }
 }
 
+/// Of each period the daemon gets so much.
+const STARVED: Duration = Duration::from_millis(100);
+const SERVED: Duration = Duration::from_millis(5);
 /// Of path `default`, as documented.
 const PATH_DEFAULT: &str = "4200";
 /// From the carrier's end to the end of the addresses: one turn of networkd.

@@ -233,6 +233,10 @@ pub enum Fault {
     StopDaemon {
         lasts: Time,
     },
+    /// It runs for 5 ms of each 100 ms, as on a processor that others keep busy.
+    StarveDaemon {
+        lasts: Time,
+    },
     /// Somebody deletes the default route of the path in use.
     DeleteRoute {},
     /// Somebody empties nftables.
