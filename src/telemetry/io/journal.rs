@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::telemetry::events::Line;
@@ -75,14 +76,16 @@ impl Journal {
 
 /// Sends what `tracing` macros say the same way. `filter` as in `RUST_LOG`, which overrides it.
 pub fn init_tracing(journal: &Journal, filter: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let filter = wanted.or_else(|| filter.parse().ok()).unwrap_or_default();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(Tracing(Arc::clone(&journal.sink)))
         .without_time()
         .with_level(false)
         .with_ansi(false)
-        .finish();
+        .finish()
+        .with(filter);
     // Only a test that starts two daemons in one process has one already; the first is as good.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
