@@ -491,7 +491,8 @@ impl Line {
         let muted = self.muted();
         let is_muted = |target: TargetId| muted & 1u16.checked_shl(u32::from(target.0)).unwrap_or(0) != 0;
         let mut overdue = None;
-        for pending in self.flight.iter_mut().filter(|pending| pending.next <= now) {
+        let mut lost = false;
+        for pending in self.flight.waiting_mut().filter(|pending| pending.next <= now) {
             let Some(target) = self.targets.get(pending.target.index()) else { continue };
             let settle_at = pending.sent + settle_after;
             match pending.stage {
@@ -506,6 +507,7 @@ impl Line {
                 }
                 Stage::Overdue => {
                     pending.stage = Stage::Lost;
+                    lost = true;
                     pending.next = settle_at;
                     if let (true, false, Some(burst)) = (pending.burst, pending.void, self.burst.as_mut())
                         && !is_muted(pending.target)
@@ -516,6 +518,9 @@ impl Line {
                 }
                 Stage::Lost => pending.next = settle_at,
             }
+        }
+        if lost {
+            self.flight.part_lost();
         }
         while let Some(pending) = self.flight.take_expired(now, settle_after) {
             self.settle_silent(&pending, now, out);

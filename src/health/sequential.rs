@@ -31,6 +31,8 @@ impl Test {
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     per_target: Vec<(u32, u32)>,
+    /// Of all targets: answered and lost.
+    all: (u32, u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,25 +44,26 @@ pub enum Ruling {
 
 impl Tally {
     pub fn new(targets: usize) -> Self {
-        Self { per_target: vec![(0, 0); targets] }
+        Self { per_target: vec![(0, 0); targets], all: (0, 0) }
     }
 
     pub fn handle_answered(&mut self, target: TargetId) {
         if let Some((answered, _)) = self.per_target.get_mut(target.index()) {
             *answered += 1;
+            self.all.0 += 1;
         }
     }
 
     pub fn handle_lost(&mut self, target: TargetId) {
         if let Some((_, lost)) = self.per_target.get_mut(target.index()) {
             *lost += 1;
+            self.all.1 += 1;
         }
     }
 
     /// Answered and settled probes.
     pub fn totals(&self) -> (u32, u32) {
-        let answered = self.per_target.iter().map(|(answered, _)| answered).sum();
-        let lost: u32 = self.per_target.iter().map(|(_, lost)| lost).sum();
+        let (answered, lost) = self.all;
         (answered, answered + lost)
     }
 
@@ -69,7 +72,7 @@ impl Tally {
     pub fn ruling(&self, test: Test, overdue: u32) -> Ruling {
         #[expect(clippy::cast_precision_loss, reason = "a burst has at most some thousand probes")]
         let ratio = |(answered, lost): &(u32, u32)| *lost as f32 * test.lost + *answered as f32 * test.answered;
-        let sum: f32 = self.per_target.iter().map(ratio).sum();
+        let sum = ratio(&self.all);
         if sum >= test.upper {
             let worst = self.per_target.iter().map(ratio).fold(0.0, f32::max);
             let asked = self.per_target.iter().filter(|(answered, lost)| answered + lost > 0).count();

@@ -224,7 +224,7 @@ impl Line {
 
     /// Probes of the burst that are late, of targets that count.
     fn overdue_in_burst(&self) -> u32 {
-        let overdue = self.flight.iter().filter(|pending| {
+        let overdue = self.flight.waiting().filter(|pending| {
             let index = pending.target.index();
             let suspect = self.targets.get(index).is_none_or(|target| target.suspect);
             pending.is_overdue_in_burst() && !suspect && !self.is_muted(index)

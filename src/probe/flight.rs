@@ -44,46 +44,69 @@ pub enum Stage {
     Lost,
 }
 
+/// Those that may still be answered in time are looked at with each event; in a brown-out many more only wait to be
+/// forgotten, so they are kept apart.
 #[derive(Clone, Debug, Default)]
 pub struct Flight {
-    pending: VecDeque<Pending>,
+    waiting: VecDeque<Pending>,
+    /// In order of sending.
+    lost: VecDeque<Pending>,
     next_sequence: u32,
 }
 
 impl Flight {
     pub fn len(&self) -> usize {
-        self.pending.len()
+        self.waiting.len() + self.lost.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.len() == 0
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Pending> {
-        self.pending.iter()
+        self.lost.iter().chain(&self.waiting)
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
-        self.pending.iter_mut()
+        self.lost.iter_mut().chain(&mut self.waiting)
+    }
+
+    /// All but the lost ones.
+    pub fn waiting(&self) -> impl Iterator<Item = &Pending> {
+        self.waiting.iter()
+    }
+
+    /// The same, to be changed; who makes one lost says so with [`Self::part_lost`].
+    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.waiting.iter_mut()
+    }
+
+    pub fn part_lost(&mut self) {
+        while let Some(index) = self.waiting.iter().position(|pending| pending.stage == Stage::Lost) {
+            let Some(lost) = self.waiting.remove(index) else { return };
+            // Patience differs by target, so a later one may have been lost before.
+            let after = self.lost.iter().rposition(|other| other.sent <= lost.sent);
+            self.lost.insert(after.map_or(0, |index| index + 1), lost);
+        }
     }
 
     /// Adds a probe and returns its sequence, and the oldest one if it had to make room.
     pub fn add(&mut self, mut probe: Pending) -> (u32, Option<Pending>) {
-        let dropped = if self.pending.len() >= IN_FLIGHT { self.pending.pop_front() } else { None };
+        let dropped = if self.len() >= IN_FLIGHT { self.take_oldest() } else { None };
         let sequence = self.next_sequence;
         self.next_sequence = self.next_sequence.wrapping_add(1);
         probe.sequence = sequence;
-        self.pending.push_back(probe);
+        self.waiting.push_back(probe);
         (sequence, dropped)
     }
 
+    /// One that is not lost yet.
     pub fn find_mut(&mut self, sequence: u32) -> Option<&mut Pending> {
-        self.pending.iter_mut().rev().find(|pending| pending.sequence == sequence)
+        self.waiting.iter_mut().rev().find(|pending| pending.sequence == sequence)
     }
 
     pub fn take(&mut self, sequence: u32) -> Option<Pending> {
-        let index = self.pending.iter().rposition(|pending| pending.sequence == sequence)?;
-        self.pending.remove(index)
+        self.take_newest(|pending| pending.sequence == sequence)
     }
 
     /// The probe that an echo reply answers: sequence as on the wire, cookie and asked address must all fit.
@@ -93,36 +116,55 @@ impl Flight {
         cookie: Cookie,
         asked: impl Fn(TargetId) -> bool,
     ) -> Option<Pending> {
-        let fits = |pending: &Pending| {
+        self.take_newest(|pending| {
             pending.sequence & 0xffff == u32::from(wire_sequence)
                 && pending.cookie == cookie
                 && pending.stage != Stage::Requested
                 && asked(pending.target)
-        };
-        let index = self.pending.iter().rposition(fits)?;
-        self.pending.remove(index)
+        })
+    }
+
+    fn take_newest(&mut self, fits: impl Fn(&Pending) -> bool) -> Option<Pending> {
+        if let Some(index) = self.waiting.iter().rposition(&fits) {
+            return self.waiting.remove(index);
+        }
+        let index = self.lost.iter().rposition(fits)?;
+        self.lost.remove(index)
+    }
+
+    fn oldest(&self) -> Option<&Pending> {
+        match (self.lost.front(), self.waiting.front()) {
+            (Some(lost), Some(waiting)) if waiting.sent < lost.sent => Some(waiting),
+            (lost, waiting) => lost.or(waiting),
+        }
+    }
+
+    fn take_oldest(&mut self) -> Option<Pending> {
+        if self.oldest()?.stage == Stage::Lost { self.lost.pop_front() } else { self.waiting.pop_front() }
     }
 
     /// Removes the first probe that has come to its end by time.
     pub fn take_expired(&mut self, now: Instant, settle_after: Duration) -> Option<Pending> {
-        let front = self.pending.front()?;
-        if now.since(front.sent) < settle_after {
+        if now.since(self.oldest()?.sent) < settle_after {
             return None;
         }
-        self.pending.pop_front()
+        self.take_oldest()
     }
 
     /// The next instant at which something here changes by itself.
     pub fn deadline(&self) -> Instant {
-        self.pending.iter().map(|pending| pending.next).min().unwrap_or(Instant::NEVER)
+        let lost = self.lost.front().map_or(Instant::NEVER, |pending| pending.next);
+        self.waiting.iter().fold(lost, |earliest, pending| earliest.min(pending.next))
     }
 
     /// When the oldest probe of this target that was sent after `after` left.
     pub fn oldest_sent_after(&self, target: TargetId, after: Instant) -> Option<Instant> {
-        self.pending
-            .iter()
-            .find(|p| p.target == target && p.sent > after && !p.void && p.stage != Stage::Requested)
-            .map(|p| p.sent)
+        let fits = |p: &&Pending| p.target == target && p.sent > after && !p.void && p.stage != Stage::Requested;
+        let oldest = |pending: &VecDeque<Pending>| pending.iter().find(fits).map(|p| p.sent);
+        match (oldest(&self.lost), oldest(&self.waiting)) {
+            (Some(lost), Some(waiting)) => Some(lost.min(waiting)),
+            (lost, waiting) => lost.or(waiting),
+        }
     }
 
     /// How many probes of this target, sent after `after` and at `until` the latest, wait.
@@ -130,7 +172,7 @@ impl Flight {
         let fits = |p: &&Pending| {
             p.target == target && p.sent > after && p.sent <= until && !p.void && p.stage != Stage::Requested
         };
-        u32::try_from(self.pending.iter().filter(fits).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.iter().filter(fits).count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -179,5 +221,25 @@ mod tests {
             dropped += usize::from(flight.add(probe(0, n as u64, 0)).1.is_some());
         }
         assert_eq!((flight.len(), dropped), (IN_FLIGHT, 10));
+    }
+
+    #[test]
+    fn what_is_lost_is_still_answered_and_ends_in_order_of_sending() {
+        let mut flight = Flight::default();
+        for sent in 1..=4 {
+            flight.add(probe(0, sent, u8::try_from(sent).expect("small")));
+        }
+        // The third is lost before the first.
+        for sent in [3, 1] {
+            let lost = flight.waiting_mut().find(|pending| pending.sent == Instant::from_nanos(sent));
+            lost.expect("waits").stage = Stage::Lost;
+            flight.part_lost();
+        }
+        assert_eq!((flight.len(), flight.waiting().count()), (4, 2));
+        assert_eq!(flight.take_echo(0, Cookie([1; 16]), |_| true).map(|p| p.stage), Some(Stage::Lost));
+        let settled = Duration::from_nanos(10);
+        let ended = std::iter::from_fn(|| flight.take_expired(Instant::from_nanos(14), settled));
+        let order: Vec<u64> = ended.map(|pending| pending.sent.nanos()).collect();
+        assert_eq!(order, [2, 3, 4]);
     }
 }
