@@ -45,6 +45,8 @@ pub(super) struct Burst {
     pub started: Instant,
     /// What started it, if no probe did.
     pub trigger: Option<Trigger>,
+    /// It goes on after a reply until it is certain how much is lost. Else it only asks whether anything answers.
+    pub weighs: bool,
     pub tally: Tally,
     /// A reply came since it started.
     pub alive: bool,
@@ -90,6 +92,8 @@ pub struct Line {
     pub(super) evidence: Evidence,
     /// `degraded` because of loss, not of latency.
     pub(super) lossy: bool,
+    /// How much is lost was found out a moment ago; until then nobody asks again.
+    pub(super) weighed_until: Instant,
     pub(super) asked_since: Instant,
     pub(super) last_reply: Option<Instant>,
     pub(super) flight: Flight,
@@ -160,6 +164,7 @@ impl Line {
             before: (state, now),
             evidence: Evidence::default(),
             lossy: false,
+            weighed_until: Instant::ORIGIN,
             asked_since: now,
             last_reply: None,
             flight: Flight::default(),
@@ -525,10 +530,16 @@ impl Line {
         while let Some(pending) = self.flight.take_expired(now, settle_after) {
             self.settle_silent(&pending, now, out);
         }
+        let asks = match self.state {
+            State::Up | State::Degraded | State::Probation => true,
+            // A brown-out carries the traffic for want of anything better: if it dies, another brown-out is better.
+            State::Down => self.in_use && self.evidence.verdict == Some(Verdict::Loss),
+            State::Disabled | State::Unknown | State::Suspect => false,
+        };
         if let Some(sequence) = overdue
+            && asks
             && self.burst.is_none()
             && self.is_local_ok()
-            && matches!(self.state, State::Up | State::Degraded | State::Probation)
         {
             if let Some(pending) = self.flight.find_mut(sequence) {
                 pending.burst = true;
@@ -616,6 +627,8 @@ impl Line {
     pub(super) fn interval(&self, now: Instant) -> Duration {
         let spread = u32::try_from(self.targets.len()).unwrap_or(1).max(1);
         match self.state {
+            // Whoever is known to lose most of what it is asked must not be drowned in questions.
+            State::Down if self.burst.is_some() => self.profile.burst_spacing,
             _ if self.burst.is_some() => self.profile.burst_spacing / spread,
             // A start asks quickly for as long as silence would take to be believed; then nobody is in a hurry, and a
             // neighbour that is not resolved yet must not find a crowd queued.

@@ -19,6 +19,11 @@ const BURST_MOST: u32 = 20;
 const NO_BROWN_OUT: u32 = 8;
 /// Loss must have been seen for this part of `dead_after` (in tenths): real loss comes in bursts, ours must outlast them.
 const LOSS_FOR_TENTHS: u32 = 15;
+/// How much a line loses is asked again so many times in a probation, which therefore no lossy line passes; more often
+/// would be a burst without end on a line that has little room as it is.
+const WEIGHED_PART: u32 = 3;
+/// So many in a row are lost by a line that loses 80 % once in 10⁶.
+const SURELY_SILENT: u32 = 62;
 /// A brown-out is over when it is seen over so many turns: eight probes even if two of three targets are in ill repute.
 const LOSS_TURNS: u32 = 24;
 /// Figures of a line are looked at this often; more often they do not change.
@@ -82,6 +87,7 @@ impl Line {
         if self.state != State::Down {
             self.go_down(Verdict::Local, cause, None, now, out);
         } else if self.evidence.verdict != Some(Verdict::Local) || self.evidence.cause != Some(cause) {
+            self.end_burst(true, now, out);
             self.evidence.verdict = Some(Verdict::Local);
             self.evidence.cause = Some(cause);
         }
@@ -125,7 +131,8 @@ impl Line {
     }
 
     pub(super) fn begin_burst(&mut self, trigger: Option<Trigger>, now: Instant, out: &mut Output) {
-        self.burst = Some(Burst { started: now, trigger, tally: Tally::new(self.targets.len()), alive: false });
+        let weighs = self.state != State::Down && now >= self.weighed_until;
+        self.burst = Some(Burst { started: now, trigger, weighs, tally: Tally::new(self.targets.len()), alive: false });
         self.schedule.hurry(now);
         if matches!(self.state, State::Up | State::Degraded) {
             self.before = (self.state, self.since);
@@ -189,6 +196,12 @@ impl Line {
 
     fn judge_burst(&mut self, now: Instant, out: &mut Output) -> bool {
         let Some(burst) = &self.burst else { return false };
+        if !burst.weighs {
+            if burst.alive {
+                self.end_burst(false, now, out);
+            }
+            return false;
+        }
         let lasted = now.since(burst.started);
         let mut rulings = (burst.tally.ruling(Test::BROWN_OUT, 0), burst.tally.ruling(Test::LOSSY, 0));
         if rulings.0 == Ruling::Cleared || rulings.1 == Ruling::Cleared {
@@ -208,6 +221,7 @@ impl Line {
         {
             self.end_burst(true, now, out);
             self.lossy = true;
+            self.weighed_until = now + self.profile.recover_after / WEIGHED_PART;
             match self.state {
                 State::Up | State::Suspect => {
                     let evidence = self.seen(now);
@@ -302,10 +316,16 @@ impl Line {
         match self.evidence.verdict {
             Some(Verdict::Loss) if self.is_dumb(now) => {
                 // What was a brown-out lets nothing through any more; others may be better now.
+                self.end_burst(true, now, out);
                 self.evidence.verdict = Some(Verdict::Silent);
                 out.notes.push(Note::Reassess);
             }
             Some(Verdict::Loss) => {
+                match self.burst.as_ref().map(|burst| burst.alive) {
+                    Some(true) => self.end_burst(false, now, out),
+                    Some(false) => return,
+                    None => {}
+                }
                 let window = (self.profile.quality_window / 3).max(self.profile.interval * LOSS_TURNS);
                 let from = (now - window).max(self.since + self.settle_after());
                 let (settled, loss) = self.loss_since(from);
@@ -336,8 +356,12 @@ impl Line {
         (settled, loss)
     }
 
-    /// Nothing came back for so long that loss is no word for it.
+    /// Nothing came back for so long, or of so many, that loss is no word for it.
     fn is_dumb(&self, now: Instant) -> bool {
+        let surely = |silence: Silence| silence.certain >= SURELY_SILENT;
+        if self.burst.is_some() && self.silence(now).is_some_and(surely) {
+            return true;
+        }
         self.last_reply.is_none_or(|reply| now.since(reply) >= SILENT_MOST.max(self.profile.dead_after * 5))
     }
 

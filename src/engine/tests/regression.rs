@@ -83,7 +83,7 @@ fn a_lossy_line_that_dies_is_suspected_all_the_same() {
     world.run(S(120));
     world.wires[0].dead = true;
     world.wires[1].loss = 0.0;
-    world.run(S(15));
+    world.run(S(5));
     assert_eq!(world.active(), [UplinkId(1)], "{:?}", world.state(0));
 }
 
