@@ -79,6 +79,10 @@ pub fn play(plan: Plan, bug: Option<Bug>, record: bool) -> Played {
 }
 
 fn converge(world: &mut World, limit: Instant) -> Result<(), Violation> {
+    // A line that was bad to the last may still be called down for what it lost.
+    let config = world.engine.config();
+    let glow = config.uplinks.iter().map(|uplink| bounds::afterglow(&uplink.profile)).max().unwrap_or_default();
+    world.run(world.now + glow)?;
     while !world.is_converged() {
         if world.now >= limit {
             return Err(world.does_not_heal());

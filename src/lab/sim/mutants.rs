@@ -121,7 +121,7 @@ pub const TABLE: &[Row] = &[
     row(UseNeverEnds, "an order for a time never ends", "–", &[Rule::Orders]),
     row(DrillNeverEnds, "a drill does not return", "–", &[Rule::Kernel]),
     row(NeverTakesWhatIsBack, "all down, then one returns: not taken", "1", &[Rule::Kernel, Rule::Usable]),
-    row(KeepsFactsForEver, "what is told is never taken away", "20", &[Rule::Bounded, Rule::Orders]),
+    row(KeepsFactsForEver, "what is told is never taken away", "20", &[Rule::Bounded]),
     row(SeedsFromTheWorld, "chance that does not come from the seed", "–", &[Rule::Repeats]),
 ];
 

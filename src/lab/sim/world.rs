@@ -153,6 +153,7 @@ impl World {
             switches: 0,
             plan,
         };
+        world.check.deaf = world.planted.as_ref().is_some_and(Planted::keeps_facts);
         world.begin(given, seed, Vec::new());
         world.queue.push(now + Duration::from_secs(60), Item::Minute);
         world

@@ -6,7 +6,7 @@ use super::super::bounds::{self, Circumstances};
 use super::super::wire::{Condition, Kind, Truth};
 use super::{Check, Rule, Scene};
 use crate::config::model::{FailbackWhen, Family, Otherwise, Path, PathId, UplinkId};
-use crate::engine::action::{DrillStep, Switch};
+use crate::engine::action::{DrillRefusal, DrillStep, Switch};
 use crate::engine::drill;
 use crate::health::State;
 use crate::policy::{Reason, Selection};
@@ -155,6 +155,7 @@ impl Check {
     pub(super) fn drill_step(&mut self, step: &DrillStep, scene: &Scene<'_>) {
         self.orders.changed = scene.now;
         match step {
+            DrillStep::Refused { why: DrillRefusal::AlreadyRunning } => {}
             DrillStep::Refused { .. } | DrillStep::Passed { .. } | DrillStep::Failed { .. } | DrillStep::Aborted => {
                 self.orders.drill = None;
             }
