@@ -53,7 +53,7 @@ impl Sub<Duration> for Instant {
 }
 
 /// Without `as_nanos`, whose 128 bits cost more than everything else that is done with a moment.
-fn nanos(time: Duration) -> u64 {
+pub(crate) fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
 

@@ -21,7 +21,7 @@ use drill::Drill;
 use event::{Command, Event};
 use switching::FlowsEnd;
 
-use crate::config::model::{Family, Gateway, PathId, Target, TargetId, UplinkId};
+use crate::config::model::{Family, Gateway, PathId, Target, TargetId, Uplink, UplinkId};
 use crate::health::line::{Elsewhere, Line};
 use crate::health::passive::Own;
 use crate::health::quality::WINDOW;
@@ -49,8 +49,12 @@ pub struct Engine {
     lines: Vec<[Option<Line>; 2]>,
     /// When each line wants to be polled; two to an uplink.
     deadlines: Vec<Instant>,
+    /// The first of them.
+    first_deadline: Instant,
     paths: Vec<[PathState; 2]>,
     groups: Groups,
+    /// `[uplink][family][target]` → number among all targets of the uplink.
+    numbers: Vec<[Vec<TargetId>; 2]>,
     preferred: Option<(UplinkId, Option<Instant>)>,
     drill: Option<Drill>,
     locked: bool,
@@ -106,7 +110,9 @@ impl Engine {
         let count = config.uplinks.len();
         let mut engine = Self {
             groups: Groups::new(&config),
+            numbers: config.uplinks.iter().map(|uplink| Family::BOTH.map(|family| numbers(uplink, family))).collect(),
             deadlines: vec![now; count * 2],
+            first_deadline: now,
             lines,
             paths,
             preferred: None,
@@ -257,17 +263,17 @@ impl Engine {
     /// Everything that is due by time.
     pub fn poll(&mut self, now: Instant) {
         self.notice_stall(now);
-        let mut due = false;
-        for index in 0..self.deadlines.len() {
-            if self.deadlines[index] <= now {
-                due = true;
-                self.with_line(line_at(index).0, line_at(index).1, now, |line, out| line.poll(now, out));
+        if self.first_deadline <= now {
+            for index in 0..self.deadlines.len() {
+                if self.deadlines[index] <= now {
+                    self.with_line(line_at(index).0, line_at(index).1, now, |line, out| line.poll(now, out));
+                }
             }
-        }
-        // The processor is awake: what would wake it again in a moment is done now.
-        for index in 0..self.deadlines.len() {
-            if due && self.deadlines[index] <= now + EARLY_MOST {
-                self.with_line(line_at(index).0, line_at(index).1, now, |line, out| line.poll_early(now, out));
+            // The processor is awake: what would wake it again in a moment is done now.
+            for index in 0..self.deadlines.len() {
+                if self.deadlines[index] <= now + EARLY_MOST {
+                    self.with_line(line_at(index).0, line_at(index).1, now, |line, out| line.poll_early(now, out));
+                }
             }
         }
         self.poll_orders(now);
@@ -277,12 +283,11 @@ impl Engine {
 
     /// When `poll` has something to do.
     pub fn deadline(&self) -> Instant {
-        let lines = self.deadlines.iter().copied().min().unwrap_or(Instant::NEVER);
         let preferred = self.preferred.and_then(|(_, until)| until).unwrap_or(Instant::NEVER);
         let drill = self.drill.as_ref().map_or(Instant::NEVER, Drill::due);
         let ends = self.ends.iter().map(|end| end.at).min().unwrap_or(Instant::NEVER);
         let retries = self.retries.iter().map(|(at, ..)| *at).min().unwrap_or(Instant::NEVER);
-        lines.min(self.policy_due).min(preferred).min(drill).min(ends).min(retries)
+        self.first_deadline.min(self.policy_due).min(preferred).min(drill).min(ends).min(retries)
     }
 
     pub fn next_action(&mut self) -> Option<Action> {
@@ -296,23 +301,37 @@ impl Engine {
     // --- lines
 
     fn with_line(&mut self, uplink: UplinkId, family: Family, now: Instant, act: impl FnOnce(&mut Line, &mut Output)) {
+        let Some(line) = self.lines.get_mut(uplink.index()).and_then(|line| line[family.index()].as_mut()) else {
+            self.set_deadline(uplink, family, Instant::NEVER);
+            return;
+        };
+        act(line, &mut self.output);
+        let (deadline, patience) = (line.deadline(), line.settle_after());
+        self.set_deadline(uplink, family, deadline);
+        if self.output.is_empty() {
+            return;
+        }
         let mut output = std::mem::take(&mut self.output);
-        if let Some(line) = self.lines.get_mut(uplink.index()).and_then(|line| line[family.index()].as_mut()) {
-            act(line, &mut output);
-            self.deadlines[uplink.index() * 2 + family.index()] = line.deadline();
-            let patience = line_patience(line);
-            for (target, sequence, cookie) in output.probes.drain(..) {
-                let target = self.site_target(uplink, family, target);
-                let probe = ProbeId { uplink, family, target, sequence };
-                self.actions.push_back(Action::Probe(ProbeRequest { probe, cookie, patience }));
-            }
-            for note in output.notes.drain(..) {
-                self.handle_note(uplink, family, note, now);
-            }
-        } else if let Some(deadline) = self.deadlines.get_mut(uplink.index() * 2 + family.index()) {
-            *deadline = Instant::NEVER;
+        for (target, sequence, cookie) in output.probes.drain(..) {
+            let target = self.site_target(uplink, family, target);
+            let probe = ProbeId { uplink, family, target, sequence };
+            // The edge may forget a probe when the line has settled it.
+            self.actions.push_back(Action::Probe(ProbeRequest { probe, cookie, patience }));
+        }
+        for note in output.notes.drain(..) {
+            self.handle_note(uplink, family, note, now);
         }
         self.output = output;
+    }
+
+    fn set_deadline(&mut self, uplink: UplinkId, family: Family, deadline: Instant) {
+        let Some(slot) = self.deadlines.get_mut(uplink.index() * 2 + family.index()) else { return };
+        let before = std::mem::replace(slot, deadline);
+        if deadline <= self.first_deadline {
+            self.first_deadline = deadline;
+        } else if before == self.first_deadline {
+            self.first_deadline = self.deadlines.iter().copied().min().unwrap_or(Instant::NEVER);
+        }
     }
 
     fn handle_note(&mut self, uplink: UplinkId, family: Family, note: Note, now: Instant) {
@@ -422,8 +441,8 @@ impl Engine {
 
     /// The number of a family's target among all targets of the uplink, as config, facts and labels use it.
     pub fn site_target(&self, uplink: UplinkId, family: Family, target: TargetId) -> TargetId {
-        let targets = (0u8..).zip(&self.config.uplink(uplink).targets);
-        targets.filter(|(_, t)| t.family == family).nth(target.index()).map_or(target, |(index, _)| TargetId(index))
+        let numbers = &self.numbers[uplink.index()][family.index()];
+        numbers.get(target.index()).copied().unwrap_or(target)
     }
 
     /// `poll` was due long ago: our own process did not run. What waited meanwhile says nothing about the lines.
@@ -567,13 +586,13 @@ impl Engine {
     }
 }
 
-/// The edge may forget a probe after this.
 fn line_at(index: usize) -> (UplinkId, Family) {
     (UplinkId(u8::try_from(index / 2).unwrap_or(u8::MAX)), Family::BOTH[index % 2])
 }
 
-fn line_patience(line: &Line) -> Duration {
-    line.settle_after()
+fn numbers(uplink: &Uplink, family: Family) -> Vec<TargetId> {
+    let targets = (0u8..).map(TargetId).zip(&uplink.targets);
+    targets.filter(|(_, target)| target.family == family).map(|(number, _)| number).collect()
 }
 
 #[cfg(test)]

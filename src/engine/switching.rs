@@ -270,10 +270,10 @@ impl Engine {
         for uplink in self.config.uplink_ids() {
             for family in Family::BOTH {
                 let used = self.paths.iter().any(|path| path[family.index()].selection.contains(uplink));
-                let slot = uplink.index() * 2 + family.index();
                 if let Some(line) = self.lines[uplink.index()][family.index()].as_mut() {
                     line.set_in_use(used, now);
-                    self.deadlines[slot] = line.deadline();
+                    let deadline = line.deadline();
+                    self.set_deadline(uplink, family, deadline);
                 }
             }
             self.update_watch(uplink, now);

@@ -140,6 +140,12 @@ pub struct Output {
     pub notes: Vec<Note>,
 }
 
+impl Output {
+    pub fn is_empty(&self) -> bool {
+        self.probes.is_empty() && self.notes.is_empty()
+    }
+}
+
 /// What was seen when the state changed; `why`, the ledger and the journal say it in words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {

@@ -25,9 +25,12 @@ pub struct Quality {
     length: Duration,
     samples: VecDeque<Sample>,
     lost: u32,
-    /// No sample is slower; lowered only when all are looked at.
-    peak: Duration,
+    /// No sample is slower, none faster; narrowed only when all are looked at.
+    range: (Duration, Duration),
 }
+
+/// Of no sample at all.
+const NOTHING: (Duration, Duration) = (Duration::MAX, Duration::ZERO);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -41,7 +44,7 @@ pub struct Figures {
 
 impl Quality {
     pub fn new(length: Duration) -> Self {
-        Self { length, samples: VecDeque::new(), lost: 0, peak: Duration::ZERO }
+        Self { length, samples: VecDeque::new(), lost: 0, range: NOTHING }
     }
 
     pub fn handle_settled(&mut self, target: TargetId, rtt: Option<Duration>, now: Instant) {
@@ -54,14 +57,16 @@ impl Quality {
             self.samples.pop_front();
         }
         self.lost += u32::from(rtt.is_none());
-        self.peak = self.peak.max(rtt.unwrap_or_default());
+        if let Some(rtt) = rtt {
+            self.range = (self.range.0.min(rtt), self.range.1.max(rtt));
+        }
         self.samples.push_back(Sample { at: now, target, rtt });
     }
 
     pub fn clear(&mut self) {
         self.samples.clear();
         self.lost = 0;
-        self.peak = Duration::ZERO;
+        self.range = NOTHING;
     }
 
     pub fn settled(&self) -> u32 {
@@ -81,19 +86,27 @@ impl Quality {
             .fold((0, 0), |(settled, lost), sample| (settled + 1, lost + u32::from(sample.rtt.is_none())))
     }
 
-    /// Neither RTT nor jitter can be above `limit`, and nothing had to be counted to know it.
-    pub fn is_surely_below(&self, limit: Duration) -> bool {
-        self.peak <= limit
+    /// Is the 95th percentile of the RTT above `limit`? Counted, not sorted, and only if any is.
+    pub fn is_slow(&mut self, limit: Duration) -> bool {
+        if self.range.1 <= limit {
+            return false;
+        }
+        let rtts = || self.samples.iter().filter_map(|sample| sample.rtt);
+        let (count, above, range) = rtts().fold((0usize, 0usize, NOTHING), |(count, above, range), rtt| {
+            (count + 1, above + usize::from(rtt > limit), (range.0.min(rtt), range.1.max(rtt)))
+        });
+        self.range = range;
+        above >= count - count * 95 / 100 && count > 0
     }
 
-    /// Is the 95th percentile of the RTT above `limit`? Counted, not sorted.
-    pub fn is_slow(&mut self, limit: Duration) -> bool {
-        let rtts = || self.samples.iter().filter_map(|sample| sample.rtt);
-        let (count, above, peak) = rtts().fold((0usize, 0usize, Duration::ZERO), |(count, above, peak), rtt| {
-            (count + 1, above + usize::from(rtt > limit), peak.max(rtt))
-        });
-        self.peak = peak;
-        above >= count - count * 95 / 100 && count > 0
+    /// Is the jitter above `limit`? Not if no two RTTs are so far apart.
+    pub fn is_unsteady(&mut self, limit: Duration) -> bool {
+        if self.range.1.saturating_sub(self.range.0) <= limit {
+            return false;
+        }
+        let rtts = self.samples.iter().filter_map(|sample| sample.rtt);
+        self.range = rtts.fold(NOTHING, |range, rtt| (range.0.min(rtt), range.1.max(rtt)));
+        self.jitter().is_some_and(|jitter| jitter > limit)
     }
 
     pub fn figures(&self) -> Figures {
@@ -164,7 +177,19 @@ mod tests {
                 "{n}"
             );
         }
-        assert!(quality.is_surely_below(MS(99)) && !quality.is_surely_below(MS(98)));
+    }
+
+    #[test]
+    fn unsteady_is_what_the_jitter_says() {
+        let mut quality = Quality::new(Duration::from_secs(1));
+        for n in 0..1_000u64 {
+            let rtt = if n % 40 < 4 { MS(10 + n % 7 * 9) } else { MS(10 + n % 3) };
+            quality.handle_settled(TargetId((n % 2) as u8), Some(rtt), Instant::ORIGIN + MS(n * 50));
+            for limit in [MS(1), MS(3), MS(10), MS(60)] {
+                let unsteady = quality.jitter().is_some_and(|jitter| jitter > limit);
+                assert_eq!(quality.is_unsteady(limit), unsteady, "{n} {limit:?}");
+            }
+        }
     }
 
     #[test]

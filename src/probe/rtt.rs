@@ -3,22 +3,28 @@
 
 use std::time::Duration;
 
+use crate::time::nanos;
+
 /// A queue that fills (bufferbloat) multiplies the RTT by up to ten without losing anything. A probe is not evidence of
 /// loss before it has waited a little longer than that.
-const SPIKE: u32 = 11;
+const SPIKE: u64 = 11;
+/// No probe is remembered for so long; what follows from it cannot overflow.
+const LONGEST: u64 = 3_600_000_000_000;
 
+/// Nanoseconds: each reply and each probe is reckoned with, and a `Duration` divides by 10⁹ at every step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rtt {
-    smoothed: Option<Duration>,
-    variation: Duration,
+    smoothed: Option<u64>,
+    variation: u64,
 }
 
 impl Rtt {
     pub fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
+        self.smoothed.map(Duration::from_nanos)
     }
 
     pub fn handle_sample(&mut self, sample: Duration) {
+        let sample = nanos(sample).min(LONGEST);
         match self.smoothed {
             None => {
                 self.smoothed = Some(sample);
@@ -35,13 +41,13 @@ impl Rtt {
     pub fn overdue_after(&self, floor: Duration, ceiling: Duration) -> Duration {
         match self.smoothed {
             None => ceiling,
-            Some(smoothed) => (smoothed + self.variation * 4).max(floor).min(ceiling.max(floor)),
+            Some(smoothed) => Duration::from_nanos(smoothed + self.variation * 4).max(floor).min(ceiling.max(floor)),
         }
     }
 
     /// How long a probe must have waited before its silence counts: a tenfold RTT would have answered by then.
     pub fn patience(&self, at_least: Duration) -> Duration {
-        self.smoothed.map_or(at_least, |smoothed| (smoothed * SPIKE).max(at_least))
+        self.smoothed.map_or(at_least, |smoothed| Duration::from_nanos(smoothed * SPIKE).max(at_least))
     }
 }
 

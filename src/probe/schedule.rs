@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// Tokens an idle uplink has saved: a burst to three targets every 10 ms runs 1.7 s before it is slowed down.
 const BUCKET: f64 = 512.0;
@@ -93,10 +93,10 @@ impl Schedule {
         self.turn = (index + 1) % count;
         self.tokens -= 1.0;
         // 5 % around the interval: enough to drift apart, too little to see.
-        let share = 0.95 + 0.1 * f64::from(jitter.next_u32()) / f64::from(u32::MAX);
+        let share = 950 + ((u64::from(jitter.next_u32()) * 101) >> 32);
         // Counted from the planned time, so that late turns do not stretch the interval; never a crowd to catch up.
         let planned = self.due.max(now - interval);
-        self.due = (planned + interval.mul_f64(share)).max(now);
+        self.due = (planned + Duration::from_nanos(nanos(interval) / 1_000 * share)).max(now);
         Some(index)
     }
 

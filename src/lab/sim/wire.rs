@@ -208,9 +208,9 @@ impl Wire {
     pub(super) fn rtt(&self, random: &mut Random) -> Duration {
         let chance = random.unit();
         // Most close to the base, few far above it.
-        let jitter = self.jitter.mul_f64(chance * chance * chance * 4.0);
+        let jitter = times(self.jitter, chance * chance * chance * 4.0);
         // A full queue delays all alike; it does not multiply what varies by itself.
-        if self.slow > 1.0 { self.base.mul_f64(self.slow) + jitter * 3 } else { self.base + jitter }
+        if self.slow > 1.0 { times(self.base, self.slow) + jitter * 3 } else { self.base + jitter }
     }
 
     /// The part of forwarded packets that is answered.
@@ -241,4 +241,11 @@ impl Wire {
         }
         self.spell.0
     }
+}
+
+/// `mul_f64` is exact for centuries, which takes its time; a round trip is short.
+fn times(time: Duration, factor: f64) -> Duration {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "nanoseconds of some seconds")]
+    let nanos = (f64::from(time.subsec_nanos()) * factor) as u64;
+    Duration::from_nanos(nanos)
 }
