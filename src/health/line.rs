@@ -74,9 +74,20 @@ pub(super) struct Stalls {
     pub longest: Duration,
 }
 
+/// What follows from the profile alone, reckoned once instead of with each event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spans {
+    pub settle_after: Duration,
+    /// A reply is overdue after this at the latest.
+    pub overdue_most: Duration,
+    /// Between two probes of a burst.
+    pub burst: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub struct Line {
     pub(super) profile: Profile,
+    pub(super) spans: Spans,
     pub(super) metered: bool,
     /// Families of the uplink that are probed: on standby they share the metered interval.
     pub(super) families: u32,
@@ -92,6 +103,8 @@ pub struct Line {
     pub(super) evidence: Evidence,
     /// `degraded` because of loss, not of latency.
     pub(super) lossy: bool,
+    /// The service whose failure was the last verdict of that sort.
+    pub(super) failed: Option<Kind>,
     /// How much is lost was found out a moment ago; until then nobody asks again.
     pub(super) weighed_until: Instant,
     pub(super) asked_since: Instant,
@@ -109,7 +122,7 @@ pub struct Line {
     pub(super) elsewhere: Vec<Elsewhere>,
     /// Was `up` at least once: from then on a failure is an outage and a return must be proved.
     pub(super) proved: bool,
-    in_use: bool,
+    pub(super) in_use: bool,
     skipped: u32,
     /// Probes sent since the counters were last read.
     own: Own,
@@ -150,8 +163,16 @@ impl Line {
         now: Instant,
     ) -> Self {
         let state = if enabled { State::Unknown } else { State::Disabled };
+        let spread = u32::try_from(targets.len()).unwrap_or(1).max(1);
+        let spans = Spans {
+            // What was lost for sure is forgotten after this; a reply later than that belongs to another age.
+            settle_after: (profile.dead_after * 3).max(Duration::from_secs(2)),
+            overdue_most: profile.dead_after / 2,
+            burst: profile.burst_spacing / spread,
+        };
         Self {
             profile: profile.clone(),
+            spans,
             metered,
             families: families.max(1),
             targets: targets.iter().map(|target| TargetHealth::new(target)).collect(),
@@ -164,6 +185,7 @@ impl Line {
             before: (state, now),
             evidence: Evidence::default(),
             lossy: false,
+            failed: None,
             weighed_until: Instant::ORIGIN,
             asked_since: now,
             last_reply: None,
@@ -347,6 +369,10 @@ impl Line {
 
     /// `own` is of all families: they probe through the same device.
     pub fn handle_counters(&mut self, received: u64, sent: u64, own: Own, now: Instant, out: &mut Output) {
+        if !self.in_use {
+            // What the other family carries through the same device says nothing about this one.
+            return;
+        }
         self.passive.handle_counters(received, sent, own, now);
         if matches!(self.state, State::Up | State::Degraded)
             && self.burst.is_none()
@@ -357,7 +383,7 @@ impl Line {
     }
 
     pub fn handle_sent(&mut self, sequence: u32, at: Instant) {
-        let (floor, ceiling) = (self.profile.overdue_floor, self.profile.dead_after / 2);
+        let (floor, ceiling) = (self.profile.overdue_floor, self.spans.overdue_most);
         let Some(pending) = self.flight.find_mut(sequence) else { return };
         let Some(target) = self.targets.get(pending.target.index()) else { return };
         self.own.sent += 1;
@@ -620,21 +646,17 @@ impl Line {
 
     /// How long after its sending a probe is remembered.
     pub fn settle_after(&self) -> Duration {
-        // What was lost for sure is forgotten after this; a reply later than that belongs to another age.
-        (self.profile.dead_after * 3).max(Duration::from_secs(2))
+        self.spans.settle_after
     }
 
     pub(super) fn interval(&self, now: Instant) -> Duration {
-        let spread = u32::try_from(self.targets.len()).unwrap_or(1).max(1);
         match self.state {
             // Whoever is known to lose most of what it is asked must not be drowned in questions.
             State::Down if self.burst.is_some() => self.profile.burst_spacing,
-            _ if self.burst.is_some() => self.profile.burst_spacing / spread,
+            _ if self.burst.is_some() => self.spans.burst,
             // A start asks quickly for as long as silence would take to be believed; then nobody is in a hurry, and a
             // neighbour that is not resolved yet must not find a crowd queued.
-            State::Unknown if now.since(self.asked_since) < self.profile.dead_after * 2 => {
-                self.profile.burst_spacing / spread
-            }
+            State::Unknown if now.since(self.asked_since) < self.profile.dead_after * 2 => self.spans.burst,
             State::Unknown | State::Probation => self.profile.interval,
             State::Down if self.metered && self.evidence.verdict != Some(Verdict::Loss) => {
                 METERED_DOWN_INTERVAL.max(self.profile.interval)
@@ -654,7 +676,7 @@ impl Line {
         self.own.received += 1;
         let rtt = received.since(pending.sent);
         let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
-        let overdue_after = target.rtt.overdue_after(self.profile.overdue_floor, self.profile.dead_after / 2);
+        let overdue_after = target.rtt.overdue_after(self.profile.overdue_floor, self.spans.overdue_most);
         let first = target.rtt.smoothed().is_none();
         let outcome = if rtt > overdue_after && !first { Outcome::Late { rtt } } else { Outcome::Reply { rtt } };
         target.last_outcome = Some(outcome);

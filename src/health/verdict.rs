@@ -187,7 +187,8 @@ impl Line {
                 return true;
             }
         }
-        if let Some(cause) = self.failed_kind() {
+        if let Some((kind, cause)) = self.failed_kind() {
+            self.failed = Some(kind);
             self.go_down(Verdict::Wrong, cause, None, now, out);
             return true;
         }
@@ -211,7 +212,12 @@ impl Line {
         let (brown_out, lossy) = rulings;
         let long_enough = lasted >= self.profile.dead_after * LOSS_FOR_TENTHS / 10;
         if brown_out == Ruling::Convicted && long_enough {
+            let dumb = !burst.alive;
             self.go_down(Verdict::Loss, Cause::Path, None, now, out);
+            if dumb && self.in_use {
+                // Something still comes in, so it was not called silent; if no other line is better, that is to be known soon.
+                self.begin_burst(false, now, out);
+            }
             return true;
         }
         let certain = lossy == Ruling::Convicted && long_enough && brown_out != Ruling::Convicted;
@@ -266,11 +272,8 @@ impl Line {
         }
         let degraded = self.state == State::Degraded;
         let limit = |threshold: Threshold<Duration>| if degraded { threshold.leave } else { threshold.enter };
-        let (rtt_limit, jitter_limit) = (limit(self.profile.rtt), self.profile.jitter.map(limit));
-        let calm = self.quality.is_surely_below(rtt_limit.min(jitter_limit.unwrap_or(Duration::MAX)));
-        let slow = !calm && self.quality.is_slow(rtt_limit);
-        let jitter = if calm { None } else { self.quality.jitter() };
-        let unsteady = jitter.zip(jitter_limit).is_some_and(|(jitter, limit)| jitter > limit);
+        let slow = self.quality.is_slow(limit(self.profile.rtt));
+        let unsteady = self.profile.jitter.map(limit).is_some_and(|limit| self.quality.is_unsteady(limit));
         if degraded {
             let settled = now.since(self.since) >= self.profile.quality_window;
             if self.lossy && settled && self.loss_since(Instant::ORIGIN).1 <= self.profile.loss.leave {
@@ -358,8 +361,8 @@ impl Line {
 
     /// Nothing came back for so long, or of so many, that loss is no word for it.
     fn is_dumb(&self, now: Instant) -> bool {
-        let surely = |silence: Silence| silence.certain >= SURELY_SILENT;
-        if self.burst.is_some() && self.silence(now).is_some_and(surely) {
+        let surely = |burst: &Burst| !burst.alive && burst.tally.totals().1 >= SURELY_SILENT;
+        if self.burst.as_ref().is_some_and(surely) {
             return true;
         }
         self.last_reply.is_none_or(|reply| now.since(reply) >= SILENT_MOST.max(self.profile.dead_after * 5))
@@ -516,7 +519,7 @@ impl Line {
 
     /// A service of which each target fails again and again while the line itself answers. One target alone convicts only
     /// if another line is answered by it meanwhile, or if there is no other line to ask.
-    fn failed_kind(&self) -> Option<Cause> {
+    fn failed_kind(&self) -> Option<(Kind, Cause)> {
         if self.targets.iter().all(|target| target.failed_in_row < 2) {
             return None;
         }
@@ -533,7 +536,7 @@ impl Line {
             let silent = of_kind().all(|(target, _)| target.silent_in_row > 0);
             let cause = if silent && kind == Kind::Page { Cause::Tcp } else { cause };
             let others_answer = self.targets.iter().any(|t| t.kind != kind && t.failed_in_row == 0);
-            (failed && sure && (others_answer || of_kind().any(|(t, _)| t.silent_in_row == 0))).then_some(cause)
+            (failed && sure && (others_answer || of_kind().any(|(t, _)| t.silent_in_row == 0))).then_some((kind, cause))
         })
     }
 
@@ -544,15 +547,9 @@ impl Line {
     }
 
     /// The service whose failure took the line down answers again, or its targets turned out to be at fault themselves.
+    /// Another one that fails meanwhile is judged in probation, where its server can be told from the line.
     fn service_is_back(&self) -> bool {
-        // Pages stand for TCP, too, where they were silent.
-        let failed = |kind: Kind| match self.evidence.cause {
-            Some(Cause::Portal) => kind == Kind::Page,
-            Some(Cause::Dns) => kind == Kind::Dns,
-            Some(Cause::Tcp) => kind == Kind::Tcp || kind == Kind::Page,
-            Some(Cause::Cable | Cause::Modem | Cause::Address | Cause::Gateway | Cause::Path) | None => false,
-        };
-        SERVICES.into_iter().filter(|(kind, _)| failed(*kind)).all(|(kind, _)| {
+        self.failed.is_none_or(|kind| {
             let mut of_kind = self.of_kind(kind).peekable();
             of_kind.peek().is_none() || of_kind.any(|(target, _)| target.failed_in_row == 0)
         })

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::Selection;
-use crate::probe::Answer;
+use crate::probe::{Answer, ProbeRequest};
 
 fn one(uplink: u8) -> Selection {
     Selection(vec![(UplinkId(uplink), 1)])
@@ -124,7 +124,7 @@ fn a_brown_out_that_goes_silent_is_left_for_another_brown_out() {
     assert_eq!((world.state(0), world.state(1)), (State::Down, State::Down));
     let used = world.active()[0].index();
     world.wires[used].dead = true;
-    world.run(S(30));
+    world.run(S(5));
     assert_ne!(world.active()[0].index(), used, "the other one lets something through");
 }
 
@@ -192,4 +192,69 @@ fn hours_of_loss_and_a_dead_target_move_nobody_on_a_fast_line() {
     world.wires[1].loss = 0.0975;
     world.run(S(2 * 3_600));
     assert_eq!(world.switches().len(), 1, "{:?}", world.switches());
+}
+
+#[test]
+fn counters_of_a_line_that_another_family_uses_are_no_evidence() {
+    let mut world = World::new(Profile::standard());
+    world.run(S(30));
+    let (standby, now) = (UplinkId(1), world.now);
+    let life = |world: &World| world.engine.line(standby, Family::V4).expect("line").last_life();
+    let before = life(&world);
+    for n in 0..10 {
+        let (received, sent) = (n * 100, n * 100);
+        let counters = Event::Counters { uplink: standby, received, sent, received_bytes: 0, sent_bytes: 0 };
+        world.engine.handle(counters, now);
+    }
+    assert_eq!(life(&world), before);
+}
+
+#[test]
+fn a_line_without_tcp_returns_with_the_first_connection_although_the_page_is_gone() {
+    let mut config = two_lines(Profile::standard());
+    let host = |n| Host::Address(std::net::Ipv4Addr::new(192, 0, 2, n).into());
+    let page = HttpUrl { tls: false, host: host(4), port: 80, path: "/".to_owned() };
+    let (page, tcp) = (Check::Http { url: page, status: 200, contains: None }, Check::Tcp { host: host(6), port: 443 });
+    for uplink in &mut config.uplinks {
+        uplink.targets.extend([&page, &tcp].map(|check| Target { family: Family::V4, check: check.clone() }));
+    }
+    let mut now = Instant::ORIGIN + S(1_000);
+    let mut engine = Engine::new(config, 1, &[], now);
+    for event in local_facts(0).into_iter().chain(local_facts(1)) {
+        engine.handle(event, now);
+    }
+    let mut run = |engine: &mut Engine, time: Duration, tcp: Answer, page: Option<Answer>| {
+        let end = now + time;
+        while now < end {
+            now = engine.deadline().max(now + MS(1));
+            engine.poll(now);
+            let asked: Vec<_> = std::iter::from_fn(|| engine.next_action()).collect();
+            for action in asked {
+                let Action::Probe(ProbeRequest { probe, cookie, .. }) = action else { continue };
+                let (uplink, family, received) = (probe.uplink, probe.family, now);
+                engine.handle(Event::ProbeSent { probe, at: now, bytes: 84 }, now);
+                let answer = match probe.target.0 {
+                    3 | 4 if uplink == UplinkId(1) => Some(Answer::Reply),
+                    3 => page,
+                    4 => Some(tcp),
+                    n => {
+                        let (from, sequence) =
+                            (std::net::Ipv4Addr::new(192, 0, 2, n + 1).into(), probe.wire_sequence());
+                        engine.handle(Event::EchoReply { uplink, family, from, sequence, cookie, received }, now);
+                        None
+                    }
+                };
+                if let Some(answer) = answer {
+                    engine.handle(Event::ProbeAnswered { probe, answer, received }, now);
+                }
+            }
+        }
+        let line = engine.line(UplinkId(0), Family::V4).expect("line");
+        (line.state(), line.cause())
+    };
+    assert_eq!(run(&mut engine, S(30), Answer::Reply, Some(Answer::Reply)).0, State::Up);
+    assert_eq!(run(&mut engine, S(300), Answer::Refused, None), (State::Down, Some(Cause::Tcp)));
+    // Now nobody can tell that it is only the page's server.
+    engine.handle(Event::Link { uplink: UplinkId(1), link: Link::NoCarrier }, engine.last_turn);
+    assert_eq!(run(&mut engine, S(15), Answer::Reply, None).0, State::Probation);
 }
