@@ -216,7 +216,7 @@ impl Line {
             self.go_down(Verdict::Loss, Cause::Path, None, now, out);
             if dumb && self.in_use {
                 // Something still comes in, so it was not called silent; if no other line is better, that is to be known soon.
-                self.begin_burst(false, now, out);
+                self.begin_burst(None, now, out);
             }
             return true;
         }
