@@ -6,14 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::exit::Exit;
 use crate::config::model::{Family, Gateway, limits};
 use crate::config::{self, Faults, words};
-
-/// Exit codes as for the whole command line; these are the ones given here.
-const DONE: u8 = 0;
-const REFUSED: u8 = 1;
-const BAD_DATA: u8 = 65;
-const NOT_PERMITTED: u8 = 77;
 
 /// `causeway config check FILE [--json]`: changes nothing and needs no root. What was understood goes to `out`; what is
 /// wrong goes to `talk`, with `json` also to `out`. Gives the exit code.
@@ -28,13 +23,13 @@ pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Wri
             let answer =
                 json!({ "schema_version": 1, "ok": true, "file": name, "summary": summary(&gateway), "faults": [] });
             writeln!(out, "{answer:#}")?;
-            Ok(DONE)
+            Ok(Exit::Done as u8)
         }
         Ok(gateway) => {
             for line in summary(&gateway) {
                 writeln!(out, "{line}")?;
             }
-            Ok(DONE)
+            Ok(Exit::Done as u8)
         }
         Err(faults) => {
             if as_json {
@@ -43,7 +38,7 @@ pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Wri
                 let count = faults.faults.len() + faults.left_out;
                 write!(talk, "{faults}\n{name}: {}\n", counted(count, "fault", "faults"))?;
             }
-            Ok(BAD_DATA)
+            Ok(Exit::BadData as u8)
         }
     }
 }
@@ -51,7 +46,7 @@ pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Wri
 /// `causeway config schema`: the JSON Schema of the file, for editors.
 pub fn schema(out: &mut dyn Write) -> io::Result<u8> {
     writeln!(out, "{:#}", config::schema())?;
-    Ok(DONE)
+    Ok(Exit::Done as u8)
 }
 
 /// What was understood, a line for each part.
@@ -106,7 +101,7 @@ pub fn summary(gateway: &Gateway) -> Vec<String> {
 }
 
 /// One byte more than allowed is enough to be refused.
-fn read(file: &Path) -> io::Result<String> {
+pub(super) fn read(file: &Path) -> io::Result<String> {
     let most = u64::try_from(limits::FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     File::open(file)?.take(most).read_to_end(&mut bytes)?;
@@ -126,18 +121,18 @@ fn unread(name: &str, error: &io::Error, as_json: bool, out: &mut dyn Write, tal
     } else {
         writeln!(talk, "error: cannot read {name}\n  caused by: {error}\n  hint: {hint}")?;
     }
-    Ok(code)
+    Ok(code as u8)
 }
 
-fn cannot_read(kind: ErrorKind) -> (u8, &'static str) {
+pub(super) fn cannot_read(kind: ErrorKind) -> (Exit, &'static str) {
     if kind == ErrorKind::NotFound {
-        (REFUSED, "write one from an example: two-lines.toml is the shortest")
+        (Exit::Failed, "write one from an example: two-lines.toml is the shortest")
     } else if kind == ErrorKind::PermissionDenied {
-        (NOT_PERMITTED, "run it as a user who may read the file")
+        (Exit::NotPermitted, "run it as a user who may read the file")
     } else if kind == ErrorKind::InvalidData {
-        (BAD_DATA, "save the file as UTF-8")
+        (Exit::BadData, "save the file as UTF-8")
     } else {
-        (REFUSED, "name a readable file")
+        (Exit::Failed, "name a readable file")
     }
 }
 

@@ -1,13 +1,13 @@
 //! The verbs that start the daemon or speak to the kernel in its place.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::args::RunArgs;
 use super::exit::{Exit, Failure, print, talk};
 use crate::config;
-use crate::config::model::{Gateway, limits};
+use crate::config::model::Gateway;
+use crate::control::io::BindError;
 use crate::daemon::{Options, RunError};
 
 pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
@@ -41,16 +41,10 @@ pub(super) fn plan(file: &Path) -> Result<(), Failure> {
 
 /// The config, and the first 16 hex digits of a digest of its text.
 pub(super) fn read(file: &Path) -> Result<(Gateway, String), Failure> {
-    let failed = |error: io::Error| {
-        let exit = if error.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Failed };
-        Failure::new(exit, Unread { file: file.display().to_string(), source: error })
-    };
-    let size = fs::metadata(file).map_err(failed)?.len();
-    if size > u64::try_from(limits::FILE_BYTES).unwrap_or(u64::MAX) {
-        return Err(Failure::new(Exit::BadData, format!("{} has {size} bytes", file.display()))
-            .hint(format!("a config has at most {} bytes", limits::FILE_BYTES)));
-    }
-    let text = fs::read_to_string(file).map_err(failed)?;
+    let text = super::config::read(file).map_err(|source| {
+        let (exit, hint) = super::config::cannot_read(source.kind());
+        Failure::new(exit, Unread { file: file.display().to_string(), source }).hint(hint)
+    })?;
     match config::parse(&file.display().to_string(), &text) {
         Ok(config) => Ok((config, digest(text.as_bytes()))),
         Err(faults) => {
@@ -77,13 +71,13 @@ fn digest(bytes: &[u8]) -> String {
 fn failure(error: RunError) -> Failure {
     let exit = match &error {
         RunError::NotPermitted { .. } => Exit::NotPermitted,
-        RunError::SecondInstance { .. } => Exit::NotNow,
+        RunError::SecondInstance { .. } | RunError::Control { source: BindError::Live { .. } } => Exit::NotNow,
         RunError::State { .. }
         | RunError::Runtime { .. }
         | RunError::Kernel { .. }
         | RunError::Apply { .. }
         | RunError::Filter { .. }
-        | RunError::Control { .. }
+        | RunError::Control { source: BindError::Io { .. } }
         | RunError::Record { .. } => Exit::Failed,
     };
     let hint = error.hint();

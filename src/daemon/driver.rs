@@ -18,13 +18,13 @@ use super::chronicle::Chronicle;
 use super::filter::{self, Filtered};
 use super::hands::{Done, Hands, JOBS, Job, Look, chain, selection_of};
 use super::meter::{self, Order, Reading};
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Recording};
 use super::report::{self, Around};
 use super::usage::Usage;
 use super::{Options, RunError, World, clock};
 use crate::apply::desired::Selections;
 use crate::apply::switch::Rescan;
-use crate::config::model::{Family, Gateway, PathId, UplinkId};
+use crate::config::model::{Family, Gateway, PathId, Uplink, UplinkId};
 use crate::control::io::{Answer, Incoming, Server};
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
 use crate::control::snapshot::{Process, Snapshot};
@@ -32,7 +32,7 @@ use crate::control::status::{ConfigStatus, InternetState, Status};
 use crate::engine::Engine;
 use crate::engine::action::{Action, DrillRefusal, Fact, Switch};
 use crate::engine::event::{Command, Event, Link};
-use crate::fence::Fence;
+use crate::fence::{Fence, FenceError};
 use crate::health::State as Health;
 use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::Netlink;
@@ -81,7 +81,10 @@ struct Driver {
     /// Something of ours changed since the last look, so that what it repairs is no interference.
     moved: bool,
     config: ConfigStatus,
+    /// Of the start.
     warnings: Vec<String>,
+    /// Switches of the kernel that are not as needed.
+    switches: Vec<String>,
     started: Instant,
     ticked: Instant,
     minute: Option<u16>,
@@ -98,7 +101,11 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
     let mut monitor = Monitor::open(RECEIVE_BUFFER).map_err(|source| RunError::Kernel { source })?;
     let world = World { config: Arc::clone(&config), netlink };
-    let mut warnings = set_switches(&config);
+    // What may be refused comes before anything is changed.
+    let server = Server::bind(&options.socket, config.control.group.as_deref())
+        .map_err(|source| RunError::Control { source })?;
+    let recording = options.record.as_deref().map(Recording::create).transpose()?;
+    set_switches(&config, &world.dump().await?);
 
     // The filter first: no packet is forwarded or let in by a config whose rules are not there.
     let nft = Nft::new();
@@ -114,14 +121,13 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let adopted = adopted(&world, &state);
     let selections: Selections = adopted.iter().map(|(path, family, s)| ((*path, *family), s.clone())).collect();
     let seed = random_seed();
-    let core = Recorder::new(&config, seed, adopted, clock::now(), options.record.as_deref())?;
-    let server = Server::bind(&options.socket, config.control.group.as_deref())
-        .map_err(|source| RunError::Control { source })?;
+    let core = Recorder::new(&config, seed, adopted, clock::now(), recording);
 
-    let fenced = fence(&options, &mut warnings);
+    let (fenced, warnings) = fence(&options);
     // Has a thread of its own, which must be inside the fence.
     let mut chronicle = Chronicle::new(&config, started);
-    for warning in &warnings {
+    let switches = unmet_switches(&config, &state);
+    for warning in warnings.iter().chain(&switches) {
         tracing::warn!("{warning}");
     }
 
@@ -141,8 +147,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let serving = tokio::spawn(server.run(incoming));
 
     for uplink in config.uplinks.iter().filter(|uplink| state.link(&uplink.device).is_none()) {
-        warnings.push(format!("uplink {} waits for device {}", uplink.name, uplink.device));
-        tracing::warn!("uplink {} waits for device {}, which is not there", uplink.name, uplink.device);
+        tracing::warn!("{}, which is not there", waits(uplink));
     }
     let names: Vec<&str> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
     let told =
@@ -164,6 +169,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
             metrics_on: crate::front::addresses(&config).iter().map(ToString::to_string).collect(),
         },
         warnings,
+        switches,
         started,
         ticked: started,
         minute: None,
@@ -460,9 +466,17 @@ impl Driver {
     /// Tells the engine what changed since it was last told. Returns whether anything did.
     fn observed(&mut self, state: &State, now: Instant) -> bool {
         let config = Arc::clone(&self.world.config);
+        let mut come = false;
         for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {
             let index = state.link(&uplink.device).map(|(index, _)| index);
-            if std::mem::replace(&mut self.indices[id.index()], index) != index {
+            let before = std::mem::replace(&mut self.indices[id.index()], index);
+            if before != index {
+                if index.is_none() {
+                    tracing::warn!("{}, which is gone", waits(uplink));
+                } else if before.is_none() && self.ready {
+                    tracing::info!("uplink {}: device {} is there", uplink.name, uplink.device);
+                }
+                come |= index.is_some() && self.ready;
                 self.orders.try_send(Order::Link { uplink: id, index }).ok();
                 self.prober.link_changed(id);
             }
@@ -471,9 +485,12 @@ impl Driver {
         for event in observe(&config, state) {
             changed |= self.observe_one(event, now);
         }
-        self.warnings.retain(|warning| !warning.contains(" waits for device "));
-        for uplink in config.uplinks.iter().filter(|uplink| state.link(&uplink.device).is_none()) {
-            self.warnings.push(format!("uplink {} waits for device {}", uplink.name, uplink.device));
+        if come {
+            // A device comes with switches of its own.
+            self.switches = unmet_switches(&config, state);
+            for unmet in &self.switches {
+                tracing::warn!("{unmet}");
+            }
         }
         changed
     }
@@ -682,7 +699,11 @@ impl Driver {
         let internet_since = self.chronicle.internet(state, now);
         let config = self.config_status(now);
         let mut warnings = self.warnings.clone();
+        warnings.extend_from_slice(&self.switches);
         for (id, uplink) in self.world.config.uplink_ids().zip(&self.world.config.uplinks) {
+            if self.indices[id.index()].is_none() {
+                warnings.push(waits(uplink));
+            }
             for family in Family::BOTH.into_iter().filter(|family| uplink.has(*family)) {
                 if let Some(error) = self.prober.trouble(id, family) {
                     warnings.push(format!("uplink {} cannot be probed over {family}: {}", uplink.name, chain(error)));
@@ -703,12 +724,16 @@ impl Driver {
 
 /// All handles are open and nothing from outside was read: from here on the process has only what it needs. Where the
 /// kernel has no such fences forwarding goes on, and the status says so.
-fn fence(options: &Options, warnings: &mut Vec<String>) -> bool {
+fn fence(options: &Options) -> (bool, Vec<String>) {
     let sockets = options.socket.parent().unwrap_or(Path::new("/"));
     let fenced = Fence::run(&options.config_file, &options.state, sockets).enter();
     let errors = [fenced.landlock.as_ref().err(), fenced.seccomp.as_ref().err()];
-    warnings.extend(errors.into_iter().flatten().map(|error| format!("the daemon is not fenced in: {}", chain(error))));
-    fenced.is_whole()
+    let told = |error: &FenceError| format!("the daemon is not fenced in: {}", chain(error));
+    (fenced.is_whole(), errors.into_iter().flatten().map(told).collect())
+}
+
+fn waits(uplink: &Uplink) -> String {
+    format!("uplink {} waits for device {}", uplink.name, uplink.device)
 }
 
 /// What the path tables hold already: the choice of the daemon that ran before.
@@ -720,15 +745,19 @@ pub(super) fn adopted(world: &World, state: &State) -> Vec<(PathId, Family, Sele
     world.config.path_ids().flat_map(|path| Family::BOTH.map(|family| held(path, family))).flatten().collect()
 }
 
-/// Switches of the kernel that the config needs. The unit sets them before we start; elsewhere we try, and say so.
-fn set_switches(config: &Gateway) -> Vec<String> {
+/// Switches of the kernel that the config needs. The unit sets them before we start; elsewhere we try, once, since the
+/// fence forbids it later.
+fn set_switches(config: &Gateway, state: &State) {
     let store = sysctl::store::Store::open();
-    let needs = sysctl::needs(config);
-    for unmet in store.check(&needs) {
-        // What could not be set is found again just below.
+    for unmet in store.check(&sysctl::needs(config, |device| state.link(device).is_some())) {
+        // What could not be set is found again afterwards.
         store.set(&unmet.need).ok();
     }
-    store.check(&needs).iter().map(ToString::to_string).collect()
+}
+
+fn unmet_switches(config: &Gateway, state: &State) -> Vec<String> {
+    let needs = sysctl::needs(config, |device| state.link(device).is_some());
+    sysctl::store::Store::open().check(&needs).iter().map(ToString::to_string).collect()
 }
 
 /// Only cookies and jitter come from it; the kernel's generator seeds both.

@@ -45,8 +45,11 @@ pub struct Options {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("may not change the network: capability {missing} is missing")]
-    NotPermitted { missing: &'static str },
+    #[error("may not change the network")]
+    NotPermitted {
+        #[source]
+        source: lock::Lacking,
+    },
     #[error("another daemon holds {}", path.display())]
     SecondInstance { path: PathBuf },
     #[error("cannot use the state folder {}", path.display())]
@@ -92,13 +95,16 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotPermitted { .. } => Some("run it as root, or through causeway.service".to_owned()),
-            Self::SecondInstance { .. } => {
+            Self::SecondInstance { .. } | Self::Control { source: BindError::Live { .. } } => {
                 Some("one daemon is enough; `causeway status` asks the one that runs".to_owned())
             }
             Self::State { .. } => Some("--state names a folder that the daemon may write".to_owned()),
             Self::Filter { source } => source.hint().map(str::to_owned),
-            Self::Control { .. } => Some("--socket names a path in a folder that the daemon may write".to_owned()),
-            Self::Runtime { .. } | Self::Kernel { .. } | Self::Apply { .. } | Self::Record { .. } => None,
+            Self::Control { source: BindError::Io { .. } } => {
+                Some("--socket names a path in a folder that the daemon may write".to_owned())
+            }
+            Self::Record { .. } => Some("--record names a file that the daemon may write".to_owned()),
+            Self::Runtime { .. } | Self::Kernel { .. } | Self::Apply { .. } => None,
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn plan(config: &Gateway) -> Result<Planned, RunError> {
         let world = World { config: std::sync::Arc::new(config.clone()), netlink };
         let state = world.dump().await?;
         let mut planned = Planned::default();
-        for unmet in sysctl::store::Store::open().check(&sysctl::needs(config)) {
+        for unmet in sysctl::store::Store::open().check(&sysctl::needs(config, |device| state.link(device).is_some())) {
             planned.steps.push(format!("set {} to {} ({})", unmet.need.key, unmet.need.value(), unmet.need.why));
         }
         let ruleset = Ruleset::new(config, &Learnt::default());

@@ -15,10 +15,22 @@ use crate::time::Instant;
 /// A day of two lines; then recording ends rather than filling the disk.
 const BYTES_MOST: u64 = 512 << 20;
 
+/// The open file.
+pub(super) struct Recording {
+    file: BufWriter<File>,
+    written: u64,
+}
+
+impl Recording {
+    pub(super) fn create(path: &Path) -> Result<Self, RunError> {
+        let file = File::create(path).map_err(|source| RunError::Record { path: path.to_owned(), source })?;
+        Ok(Self { file: BufWriter::new(file), written: 0 })
+    }
+}
+
 pub(super) struct Recorder {
     engine: Engine,
-    file: Option<BufWriter<File>>,
-    written: u64,
+    recording: Option<Recording>,
 }
 
 impl Recorder {
@@ -27,18 +39,16 @@ impl Recorder {
         seed: u64,
         adopted: Vec<(PathId, Family, Selection)>,
         now: Instant,
-        record: Option<&Path>,
-    ) -> Result<Self, RunError> {
+        recording: Option<Recording>,
+    ) -> Self {
         let engine = Engine::new(config.clone(), seed, &adopted, now);
-        let failed = |source| RunError::Record { path: record.unwrap_or(Path::new("")).to_owned(), source };
-        let file = record.map(File::create).transpose().map_err(failed)?.map(BufWriter::new);
-        let mut recorder = Self { engine, file, written: 0 };
+        let mut recorder = Self { engine, recording };
         recorder.write(&Entry::Start { config: Box::new(config.clone()), seed, adopted, now });
-        Ok(recorder)
+        recorder
     }
 
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
-        if self.file.is_some() {
+        if self.recording.is_some() {
             self.write(&Entry::Event { event: event.clone(), now });
         }
         self.engine.handle(event, now);
@@ -58,12 +68,12 @@ impl Recorder {
     }
 
     fn write(&mut self, entry: &Entry) {
-        let Some(file) = self.file.as_mut() else { return };
+        let Some(recording) = self.recording.as_mut() else { return };
         let line = serde_json::to_string(entry).unwrap_or_default();
-        self.written += u64::try_from(line.len()).unwrap_or(0) + 1;
-        if writeln!(file, "{line}").is_err() || self.written > BYTES_MOST {
-            tracing::warn!("recording ended after {} bytes", self.written);
-            self.file = None;
+        recording.written += u64::try_from(line.len()).unwrap_or(0) + 1;
+        if writeln!(recording.file, "{line}").is_err() || recording.written > BYTES_MOST {
+            tracing::warn!("recording ended after {} bytes", recording.written);
+            self.recording = None;
         }
     }
 }

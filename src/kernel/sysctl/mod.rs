@@ -5,7 +5,7 @@ pub mod store;
 
 use std::fmt;
 
-use crate::config::model::{Family, Gateway};
+use crate::config::model::{Family, Gateway, LinkName};
 
 /// One switch: a path below `/proc/sys`, what it must be, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,21 +75,23 @@ impl fmt::Display for Unmet {
     }
 }
 
-/// All that this config needs. `all` and the device's own `rp_filter` count: the kernel takes the stricter of the two.
-pub fn needs(config: &Gateway) -> Vec<Need> {
+/// All that this config needs, of devices only those that are there. `all` and the device's own `rp_filter` count: the
+/// kernel takes the stricter of the two.
+pub fn needs(config: &Gateway, is_there: impl Fn(&LinkName) -> bool) -> Vec<Need> {
     let uses = |family| config.uplinks.iter().any(|uplink| uplink.has(family));
+    let present = || config.uplinks.iter().filter(|uplink| is_there(&uplink.device));
     let mut needs = Vec::new();
     let mut need = |key: String, wanted, why| needs.push(Need { key, wanted, why });
     if uses(Family::V4) {
         need("net/ipv4/ip_forward".into(), Wanted::Exactly("1"), "the gateway forwards IPv4");
         need("net/ipv4/conf/all/rp_filter".into(), LOOSE, RP_FILTER);
-        for uplink in &config.uplinks {
+        for uplink in present() {
             need(format!("net/ipv4/conf/{}/rp_filter", uplink.device), LOOSE, RP_FILTER);
         }
     }
     if uses(Family::V6) {
         need("net/ipv6/conf/all/forwarding".into(), Wanted::Exactly("1"), "the gateway forwards IPv6");
-        for uplink in &config.uplinks {
+        for uplink in present() {
             let key = format!("net/ipv6/conf/{}/forwarding", uplink.device);
             need(key, Wanted::Exactly("1"), "the gateway forwards IPv6");
         }
