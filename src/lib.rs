@@ -23,3 +23,6 @@ pub mod policy;
 pub mod probe;
 pub mod telemetry;
 pub mod time;
+
+/// The release, as people and metrics are told.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -106,13 +106,52 @@ fn json_begins_with_its_version_and_fits_the_schema_file() {
     assert!(out(&output).starts_with("{\n  \"schema_version\": 1,"), "{}", out(&output));
     let status: causeway::control::status::Status = serde_json::from_str(out(&output)).expect("JSON");
     assert_eq!(status, support::canned());
-    let schema = schemars::schema_for!(causeway::control::status::Status);
-    let schema = format!("{}\n", serde_json::to_string_pretty(&schema).expect("plain data"));
-    let kept = include_str!("../docs/schema/status.schema.json");
-    if schema != kept {
-        let fresh = std::env::temp_dir().join("status.schema.json");
+    fits(&schemars::schema_for!(causeway::control::status::Status), "status.schema.json");
+}
+
+#[test]
+fn why_as_json_has_what_the_words_are_made_of() {
+    let daemon = Daemon::start();
+    let output = run(&daemon.socket, &["why", "--json"]);
+    assert_eq!((code(&output), err(&output)), (0, ""));
+    assert!(out(&output).starts_with("{\n  \"schema_version\": 1,"), "{}", out(&output));
+    let why: serde_json::Value = serde_json::from_str(out(&output)).expect("JSON");
+    assert_eq!(
+        (&why["uplinks"][0]["name"], &why["uplinks"][0]["answered_through"][0]),
+        (&"wan1".into(), &"lte0".into())
+    );
+    assert_eq!(why["uplinks"].as_array().map(Vec::len), Some(1), "lte0 is simply up");
+    assert_eq!(why["uplinks"][0]["families"][0]["evidence"]["cause"], "path");
+    assert_eq!(why["last_switch"]["reason"], "down");
+
+    let one = run(&daemon.socket, &["why", "lte0", "--json"]);
+    let one: serde_json::Value = serde_json::from_str(out(&one)).expect("JSON");
+    assert_eq!((&one["uplinks"][0]["name"], one["uplinks"].as_array().map(Vec::len)), (&"lte0".into(), Some(1)));
+    assert_eq!(code(&run(&daemon.socket, &["why", "wan9", "--json"])), 1);
+    fits(&schemars::schema_for!(causeway::cli::render::why::Why<'_>), "why.schema.json");
+}
+
+#[test]
+fn version_as_json_begins_with_its_version() {
+    let daemon = Daemon::start();
+    let output = run(&daemon.socket, &["version", "--json"]);
+    let version = env!("CARGO_PKG_VERSION");
+    let said =
+        format!("{{\n  \"schema_version\": 1,\n  \"version\": \"{version}\",\n  \"daemon\": \"{version}\"\n}}\n");
+    assert_eq!((code(&output), out(&output)), (0, said.as_str()));
+    let folder = Folder::new();
+    let output = run(&folder.socket(), &["version", "--json"]);
+    assert!(code(&output) == 0 && out(&output).contains("\"daemon\": null"), "{}", out(&output));
+}
+
+/// `docs/schema/` says what the types say.
+fn fits(schema: &schemars::Schema, name: &str) {
+    let schema = format!("{}\n", serde_json::to_string_pretty(schema).expect("plain data"));
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema").join(name);
+    if std::fs::read_to_string(&kept).unwrap_or_default() != schema {
+        let fresh = std::env::temp_dir().join(name);
         std::fs::write(&fresh, &schema).expect("a writable folder");
-        panic!("docs/schema/status.schema.json is not what the types say; see {}", fresh.display());
+        panic!("docs/schema/{name} is not what the types say; see {}", fresh.display());
     }
 }
 

@@ -46,7 +46,12 @@ pub enum Command {
         json: bool,
     },
     /// Why things are as they are: all, or one uplink
-    Why { uplink: Option<String> },
+    Why {
+        uplink: Option<String>,
+        /// The same as JSON, described by docs/schema/why.schema.json
+        #[arg(long)]
+        json: bool,
+    },
     /// The status as it changes; keys: q ? w e
     Watch {
         /// A line for each change instead of a screen
@@ -80,7 +85,10 @@ pub enum Command {
     /// Prove a backup: move new sessions to it, ask its targets, return
     Drill { uplink: String },
     /// The release of this program and of the daemon
-    Version,
+    Version {
+        #[arg(long)]
+        json: bool,
+    },
     /// The daemon; started by causeway.service
     Run(RunArgs),
     /// Serves /metrics to the LAN; started by causeway-front.service
@@ -105,8 +113,12 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
-    /// What it would change on this machine
-    Plan { file: PathBuf },
+    /// What it would change on this machine: exit code 0 if nothing, 1 if something
+    Plan {
+        file: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
     /// The JSON Schema of the file, for editors
     Schema,
 }

@@ -5,12 +5,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::args::duration;
 use super::exit::{Check, Exit, Failure, print, put, talk};
+use super::render::why::Why;
 use super::render::{self, View};
+use crate::VERSION;
 use crate::control::io::{Client, ClientError};
 use crate::control::protocol::{Reply, Request};
-use crate::control::status::{Status, whole_ms};
+use crate::control::status::{SCHEMA_VERSION, Status, whole_ms};
 use crate::telemetry::events::EventLine;
 
 /// Takes the name's place in `use auto`.
@@ -32,17 +36,18 @@ pub(super) fn status(socket: &Path, check: bool, json: bool, view: &View) -> Res
     Ok(Exit::Done.into())
 }
 
-pub(super) fn why(socket: &Path, uplink: Option<&str>, view: &View) -> Result<(), Failure> {
+pub(super) fn why(socket: &Path, uplink: Option<&str>, json: bool, view: &View) -> Result<(), Failure> {
     let status = fetch(&mut Client::connect(socket)?)?;
-    let text = match uplink {
-        None => render::why::all(&status, view),
-        Some(name) => {
-            let uplink = status.uplinks.iter().find(|uplink| uplink.name == name);
-            let uplink = uplink.ok_or_else(|| unknown_uplink(name, &status))?;
-            render::why::uplink(uplink, &status, view)
-        }
+    let find = |name: &str| {
+        let uplink = status.uplinks.iter().find(|uplink| uplink.name == name);
+        uplink.ok_or_else(|| unknown_uplink(name, &status))
     };
-    print(&text)
+    let one = uplink.map(find).transpose()?;
+    print(&match one {
+        _ if json => self::json(&Why::of(&status, one))?,
+        None => render::why::all(&status, view),
+        Some(uplink) => render::why::uplink(uplink, &status, view),
+    })
 }
 
 pub(super) fn events(
@@ -106,13 +111,27 @@ pub(super) fn change(socket: &Path, request: &Request) -> Result<(), Failure> {
 }
 
 /// The daemon's release is told if it runs; that it does not is no failure here.
-pub(super) fn version(socket: &Path) -> Result<(), Failure> {
+pub(super) fn version(socket: &Path, json: bool) -> Result<(), Failure> {
     let daemon = Client::connect(socket).and_then(|mut client| client.call(&Request::Version));
     let daemon = match daemon {
-        Ok(Reply::Version(version)) => version,
-        Ok(_) | Err(_) => "does not answer".to_owned(),
+        Ok(Reply::Version(version)) => Some(version),
+        Ok(_) | Err(_) => None,
     };
-    print(&format!("causeway {}\ndaemon   {daemon}\n", super::VERSION))
+    if json {
+        return print(&self::json(&Version { schema_version: SCHEMA_VERSION, version: VERSION, daemon })?);
+    }
+    let daemon = daemon.as_deref().unwrap_or("does not answer");
+    print(&format!("causeway {VERSION}\ndaemon   {daemon}\n"))
+}
+
+/// `version --json`.
+#[derive(Serialize)]
+struct Version {
+    schema_version: u16,
+    /// Of this program.
+    version: &'static str,
+    /// Of the daemon; null while it does not answer.
+    daemon: Option<String>,
 }
 
 pub(super) fn fetch(client: &mut Client) -> Result<Status, Failure> {
@@ -132,8 +151,8 @@ fn unknown_uplink(name: &str, status: &Status) -> Failure {
     Failure::new(Exit::Failed, format!("there is no uplink {name:?}")).hint(format!("uplinks: {}", names.join(", ")))
 }
 
-fn json(status: &Status) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(status).map_err(|error| Failure::new(Exit::Failed, error))?;
+fn json(answer: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(answer).map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(format!("{text}\n"))
 }
 

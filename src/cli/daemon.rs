@@ -2,13 +2,16 @@
 
 use std::io;
 use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
 
 use super::args::RunArgs;
 use super::exit::{Exit, Failure, print, talk};
 use crate::config;
 use crate::config::model::Gateway;
 use crate::control::io::BindError;
-use crate::daemon::{Options, RunError};
+use crate::daemon::{Options, Planned, RunError};
 
 pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
     let (config, digest) = read(&args.config)?;
@@ -29,14 +32,33 @@ pub(super) fn teardown() -> Result<(), Failure> {
     print(if text.is_empty() { "nothing of ours was there\n" } else { &text })
 }
 
-pub(super) fn plan(file: &Path) -> Result<(), Failure> {
+/// 0: nothing would change; 1: something would, or it cannot be said.
+pub(super) fn plan(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
     let (config, _) = read(file)?;
-    let planned = crate::daemon::plan(&config).map_err(failure)?;
-    for remark in &planned.remarks {
-        talk(&format!("note: {remark}\n"));
+    let Planned { steps, remarks, complete } = crate::daemon::plan(&config).map_err(failure)?;
+    let right = steps.is_empty() && complete;
+    if as_json {
+        let answer = json!({
+            "schema_version": 1,
+            "right": right,
+            "complete": complete,
+            "file": file.display().to_string(),
+            "changes": steps,
+            "notes": remarks,
+        });
+        print(&format!("{answer:#}\n"))?;
+    } else {
+        for remark in &remarks {
+            talk(&format!("note: {remark}\n"));
+        }
+        let text: String = steps.iter().map(|step| format!("{step}\n")).collect();
+        print(match (text.as_str(), complete) {
+            ("", true) => "nothing would change\n",
+            ("", false) => "nothing of what could be compared would change\n",
+            (text, _) => text,
+        })?;
     }
-    let text: String = planned.steps.iter().map(|step| format!("{step}\n")).collect();
-    print(if text.is_empty() { "nothing would change\n" } else { &text })
+    Ok(if right { Exit::Done.into() } else { Exit::Failed.into() })
 }
 
 /// The config, and the first 16 hex digits of a digest of its text.

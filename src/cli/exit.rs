@@ -16,7 +16,8 @@ Exit codes:
   1   refused or failed           69  the daemon is not running
   64  wrong usage                 75  not now: try again
                                   77  not permitted
-  status --check: 0 ok, 1 warning, 2 critical, 3 unknown";
+  status --check: 0 ok, 1 warning, 2 critical, 3 unknown
+  config plan: 0 nothing would change, 1 something would";
 
 /// As in `sysexits.h`, so that a shell script can tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

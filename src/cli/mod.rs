@@ -23,8 +23,6 @@ use args::{Args, Color, Command, ConfigCommand, FrontArgs};
 use exit::{Exit, Failure};
 use render::View;
 
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// The whole program.
 pub fn run() -> ExitCode {
     let args = match Args::try_parse() {
@@ -44,20 +42,20 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
     let view = || View::of_terminal(colored(color));
     match command {
         Command::Status { check, json } => return ask::status(&socket, check, json, &view()),
-        Command::Why { uplink } => ask::why(&socket, uplink.as_deref(), &view()),
+        Command::Why { uplink, json } => ask::why(&socket, uplink.as_deref(), json, &view()),
         Command::Watch { plain } => watch::run(&socket, plain, &view()),
         Command::Events { since, follow, json } => ask::events(&socket, since, follow, json, &view()),
         Command::Use { uplink, for_time } => ask::prefer(&socket, uplink, &for_time),
         Command::Lock => ask::change(&socket, &crate::control::protocol::Request::Lock),
         Command::Unlock => ask::change(&socket, &crate::control::protocol::Request::Unlock),
         Command::Drill { uplink } => ask::change(&socket, &crate::control::protocol::Request::Drill { uplink }),
-        Command::Version => ask::version(&socket),
+        Command::Version { json } => ask::version(&socket, json),
         Command::Front(args) => front(args, &socket),
         Command::Run(args) => daemon::run(args, &socket),
         Command::Teardown => daemon::teardown(),
         Command::Replay { file } => return Ok(ExitCode::from(sim::replay(&file))),
         Command::Config(ConfigCommand::Check { file, json }) => return config_check(&file, json),
-        Command::Config(ConfigCommand::Plan { file }) => daemon::plan(&file),
+        Command::Config(ConfigCommand::Plan { file, json }) => return daemon::plan(&file, json),
         Command::Config(ConfigCommand::Schema) => {
             config::schema(&mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
         }

@@ -612,7 +612,7 @@ impl Driver {
                 Answer::Follow { kept: self.chronicle.kept(since_ms, now), live: self.chronicle.follow() }
             }
             Request::ConfigInfo => Reply::Config(self.config_status(now)).into(),
-            Request::Version => Reply::Version(crate::cli::VERSION.to_owned()).into(),
+            Request::Version => Reply::Version(crate::VERSION.to_owned()).into(),
             Request::Use { uplink, for_ms } => self.prefer(&uplink, for_ms, peer.by(), now).into(),
             Request::UseAutomatic => {
                 self.command(Command::UseAutomatic, peer.by(), now);

@@ -12,11 +12,13 @@ use crate::kernel::sysctl;
 use crate::policy::Selection;
 
 /// In words, in the order in which it would be done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     pub steps: Vec<String>,
     /// What cannot be said from here, or should be known.
     pub remarks: Vec<String>,
+    /// All could be compared.
+    pub complete: bool,
 }
 
 /// Compares with the kernel of this machine. Reading routes needs no root; the packet filter can be read by root only.
@@ -25,7 +27,7 @@ pub fn plan(config: &Gateway) -> Result<Planned, RunError> {
         let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
         let world = World { config: std::sync::Arc::new(config.clone()), netlink };
         let state = world.dump().await?;
-        let mut planned = Planned::default();
+        let mut planned = Planned { steps: Vec::new(), remarks: Vec::new(), complete: true };
         for unmet in sysctl::store::Store::open().check(&sysctl::needs(config, |device| state.link(device).is_some())) {
             planned.steps.push(format!("set {} to {} ({})", unmet.need.key, unmet.need.value(), unmet.need.why));
         }
@@ -37,6 +39,7 @@ pub fn plan(config: &Gateway) -> Result<Planned, RunError> {
                 planned.steps.push("replace table inet causeway".to_owned());
             }
             Err(error) => {
+                planned.complete = false;
                 let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
                 planned.remarks.push(format!("the packet filter was not compared: {error}{hint}"));
             }

@@ -36,7 +36,7 @@ pub(super) fn status(engine: &Engine, around: &Around<'_>, now: Instant) -> Stat
     let preference = engine.preferred().filter(|_| engine.drilled().is_none());
     Status {
         schema_version: SCHEMA_VERSION,
-        version: crate::cli::VERSION.to_owned(),
+        version: crate::VERSION.to_owned(),
         site: config.site.name.clone(),
         owner: config.site.owner.clone(),
         wall_ms: clock::wall_ms(),

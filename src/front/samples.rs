@@ -118,7 +118,7 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
             one(uplink, truth(status.drill.as_ref().is_some_and(|drill| drill.uplink == uplink.name)))
         }),
         Metric::DrillLastSuccess => uplinks(page, |_, uplink, counts| one(uplink, number(counts.drill_last_success))),
-        Metric::BuildInfo => vec![sample([crate::cli::VERSION], Value::Info)],
+        Metric::BuildInfo => vec![sample([crate::VERSION], Value::Info)],
         Metric::DaemonUp => vec![sample([], truth(page.snapshot.is_some()))],
         Metric::ProcessCpu => processes(page, |process| Value::Number(process.cpu_seconds)),
         Metric::ProcessResident => processes(page, |process| number(process.resident_bytes)),

@@ -2,4 +2,5 @@
 //! the right to make namespaces; without it the tests fail, since a skipped test proves nothing.
 
 mod place;
+mod plan;
 mod start;

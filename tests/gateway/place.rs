@@ -243,7 +243,7 @@ pub(crate) fn unprivileged(command: &Command) -> Command {
 
 const NOBODY: u32 = 65_534;
 
-/// Runs `test` where nothing is executable below `folder`, for this thread and what it starts.
+/// Puts an empty folder over this one, for this thread and what it starts.
 pub(crate) fn hide(folder: &Path) {
     use nix::mount::{MsFlags, mount};
     let none = None::<&str>;

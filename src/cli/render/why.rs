@@ -1,11 +1,73 @@
 //! `causeway why`: what was seen, what it is not, when it ends.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::status::{because, hands, headline, switched};
 use super::{View, names, paint_of, printable};
-use crate::control::status::{Evidence, FamilyStatus, PathFamily, PathStatus, Status, UplinkStatus};
+use crate::control::status::{
+    DrillRunning, Evidence, FamilyStatus, Internet, Lock, PathFamily, PathStatus, Preference, SCHEMA_VERSION, Status,
+    SwitchStatus, UplinkStatus,
+};
 use crate::health::{Cause, State, Verdict};
 use crate::policy::Suppressed;
 use crate::telemetry::words;
+
+/// What `causeway why --json` prints: the figures behind the words.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Why<'a> {
+    pub schema_version: u16,
+    pub site: &'a str,
+    pub internet: Internet,
+    /// All, or those that list the uplink.
+    pub paths: Vec<&'a PathStatus>,
+    pub last_switch: Option<&'a SwitchStatus>,
+    pub lock: Option<&'a Lock>,
+    pub preference: Option<&'a Preference>,
+    pub drill: Option<&'a DrillRunning>,
+    /// The one asked for, or each that is not simply up.
+    pub uplinks: Vec<WhyUplink<'a>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct WhyUplink<'a> {
+    #[serde(flatten)]
+    pub uplink: &'a UplinkStatus,
+    /// Other uplinks through which targets answer that are silent here: the line is at fault, not the targets.
+    pub answered_through: Vec<&'a str>,
+}
+
+impl<'a> Why<'a> {
+    /// Of all, or of one uplink.
+    pub fn of(status: &'a Status, one: Option<&'a UplinkStatus>) -> Self {
+        let lists = |path: &&PathStatus| one.is_none_or(|one| path.order.iter().any(|tier| tier.contains(&one.name)));
+        let uplinks: Vec<&UplinkStatus> = match one {
+            Some(one) => vec![one],
+            None => status.uplinks.iter().filter(|uplink| is_odd(uplink)).collect(),
+        };
+        let answered_through = |uplink: &'a UplinkStatus| {
+            let mut others: Vec<&str> =
+                uplink.families.iter().flat_map(|line| answered_through(uplink, line, status)).collect();
+            others.sort_unstable();
+            others.dedup();
+            others
+        };
+        Self {
+            schema_version: SCHEMA_VERSION,
+            site: &status.site,
+            internet: status.internet,
+            paths: status.paths.iter().filter(lists).collect(),
+            last_switch: status.last_switch.as_ref(),
+            lock: status.lock.as_ref(),
+            preference: status.preference.as_ref(),
+            drill: status.drill.as_ref(),
+            uplinks: uplinks
+                .into_iter()
+                .map(|uplink| WhyUplink { uplink, answered_through: answered_through(uplink) })
+                .collect(),
+        }
+    }
+}
 
 /// The paths, then each uplink that is not simply up.
 pub fn all(status: &Status, view: &View) -> String {
@@ -21,11 +83,15 @@ pub fn all(status: &Status, view: &View) -> String {
     if let Some(switch) = &status.last_switch {
         text.push_str(&format!("Last: {}\n", switched(switch, view)));
     }
-    for odd in status.uplinks.iter().filter(|one| one.families.iter().any(|line| line.state != State::Up)) {
+    for odd in status.uplinks.iter().filter(|uplink| is_odd(uplink)) {
         text.push('\n');
         text.push_str(&uplink(odd, status, view));
     }
     text
+}
+
+fn is_odd(uplink: &UplinkStatus) -> bool {
+    uplink.families.iter().any(|line| line.state != State::Up)
 }
 
 pub fn uplink(uplink: &UplinkStatus, status: &Status, view: &View) -> String {
@@ -158,18 +224,26 @@ fn local(line: &FamilyStatus) -> String {
 
 /// The strongest argument that the line is at fault: the same targets answer through another.
 fn targets_elsewhere(uplink: &UplinkStatus, line: &FamilyStatus, status: &Status) -> String {
+    let others: Vec<&str> = answered_through(uplink, line, status).collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    format!("  Not the targets: the same ones answer through {}.\n", others.join(", "))
+}
+
+fn answered_through<'a>(
+    uplink: &'a UplinkStatus,
+    line: &'a FamilyStatus,
+    status: &'a Status,
+) -> impl Iterator<Item = &'a str> {
     let answered = |other: &&UplinkStatus| {
         let mut targets = other.families.iter().flat_map(|line| &line.targets);
         targets.any(|target| {
             line.evidence.silent_targets.contains(&target.label) && target.outcome.as_deref() == Some("reply")
         })
     };
-    let others = status.uplinks.iter().filter(|other| other.name != uplink.name).filter(answered);
-    let others: Vec<_> = others.map(|other| other.name.clone()).collect();
-    if others.is_empty() {
-        return String::new();
-    }
-    format!("  Not the targets: the same ones answer through {}.\n", others.join(", "))
+    let others = status.uplinks.iter().filter(|other| other.name != uplink.name);
+    others.filter(answered).map(|other| other.name.as_str())
 }
 
 fn returns(line: &FamilyStatus) -> String {
