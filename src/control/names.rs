@@ -34,10 +34,6 @@ pub(super) fn state(_: &mut SchemaGenerator) -> Schema {
     names(State::ALL.iter().map(|state| state.name()))
 }
 
-pub(super) fn cause(_: &mut SchemaGenerator) -> Schema {
-    names(Cause::ALL.iter().map(|cause| cause.name()))
-}
-
 pub(super) fn cause_or_null(_: &mut SchemaGenerator) -> Schema {
     or_null(Cause::ALL.iter().map(|cause| cause.name()))
 }

@@ -313,8 +313,9 @@ pub struct OutageStatus {
     pub began: Moment,
     /// So far, if it is still open.
     pub lasted_ms: u64,
-    #[schemars(schema_with = "names::cause")]
-    pub cause: Cause,
+    /// Absent while the gateway of a silent line is being asked.
+    #[schemars(schema_with = "names::cause_or_null")]
+    pub cause: Option<Cause>,
     pub open: bool,
 }
 

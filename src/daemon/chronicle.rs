@@ -10,7 +10,7 @@ use crate::health::Cause;
 use crate::telemetry::counts::{Counts, Flows};
 use crate::telemetry::events::{EventLine, Line};
 use crate::telemetry::io::{Journal, init_tracing};
-use crate::telemetry::narrator::{Narrator, Told};
+use crate::telemetry::narrator::{self, Narrator, Told};
 use crate::telemetry::recent::Recent;
 use crate::time::Instant;
 
@@ -24,6 +24,15 @@ pub(super) struct Outage {
     since: Instant,
     until: Option<Instant>,
     cause: Cause,
+    place: Place,
+}
+
+/// Where a silent line broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Known,
+    /// Its gateway is being asked.
+    Open,
 }
 
 pub(super) struct Chronicle {
@@ -59,12 +68,30 @@ impl Chronicle {
         }
     }
 
-    pub(super) fn tell(&mut self, fact: &Fact, config: &Gateway, now: Instant) {
-        self.counts.fold(fact, clock::wall_ms().map(|ms| ms / 1_000));
-        self.remember(fact, now);
-        if let Some(line) = self.narrator.tell(fact, config, now) {
+    /// `place`: of the outage that opens.
+    pub(super) fn tell(&mut self, fact: &Fact, place: Place, config: &Gateway, now: Instant) {
+        self.remember(fact, place, now);
+        let line = if let (Fact::OutageOpened { uplink, family, since, .. }, Place::Open) = (fact, place) {
+            self.counts.outage_opened_somewhere(*uplink, *family, *since);
+            Some(narrator::outage_somewhere(*uplink, *family, config))
+        } else {
+            self.counts.fold(fact, clock::wall_ms().map(|ms| ms / 1_000));
+            self.narrator.tell(fact, config, now)
+        };
+        if let Some(line) = line {
             self.write(&line, now);
         }
+    }
+
+    /// Now it is known where the outage is, or that it cannot be known better.
+    pub(super) fn placed(&mut self, uplink: UplinkId, family: Family, cause: Cause, config: &Gateway, now: Instant) {
+        let Some(outage) = self.outages[uplink.index()].as_mut() else { return };
+        if outage.family != family || outage.place == Place::Known {
+            return;
+        }
+        (outage.place, outage.cause) = (Place::Known, cause);
+        self.counts.outage_placed(uplink, family, cause);
+        self.write(&narrator::outage_placed(uplink, family, cause, config), now);
     }
 
     pub(super) fn write(&mut self, line: &Line, now: Instant) {
@@ -104,7 +131,7 @@ impl Chronicle {
         Some(OutageStatus {
             began: super::report::moment(outage.since, now),
             lasted_ms: crate::control::status::whole_ms(outage.until.unwrap_or(now).since(outage.since)),
-            cause: outage.cause,
+            cause: Some(outage.cause).filter(|_| outage.place == Place::Known),
             open: outage.until.is_none(),
         })
     }
@@ -122,18 +149,18 @@ impl Chronicle {
         self.internet.1
     }
 
-    fn remember(&mut self, fact: &Fact, now: Instant) {
+    fn remember(&mut self, fact: &Fact, place: Place, now: Instant) {
         match fact {
             Fact::OutageOpened { uplink, family, since, cause } => {
                 let slot = &mut self.outages[uplink.index()];
                 // One family's outage within the other's is the same outage to a person.
                 if slot.is_none_or(|outage| outage.until.is_some()) {
-                    *slot = Some(Outage { family: *family, since: *since, until: None, cause: *cause });
+                    *slot = Some(Outage { family: *family, since: *since, until: None, cause: *cause, place });
                 }
             }
-            Fact::OutageClosed { uplink, family, until, .. } => {
+            Fact::OutageClosed { uplink, family, until, cause, .. } => {
                 if let Some(outage) = self.outages[uplink.index()].as_mut().filter(|open| open.family == *family) {
-                    outage.until = Some(*until);
+                    (outage.until, outage.cause, outage.place) = (Some(*until), *cause, Place::Known);
                 }
             }
             Fact::Locked { locked, by } => self.lock = locked.then(|| (by.clone(), now)),

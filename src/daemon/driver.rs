@@ -14,8 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::alarm::Alarm;
-use super::chronicle::Chronicle;
+use super::chronicle::{Chronicle, Place};
 use super::filter::{self, Filtered};
+use super::gateways::{Gateways, Heard};
 use super::hands::{Done, Hands, JOBS, Job, Look, chain, selection_of};
 use super::meter::{self, Order, Reading};
 use super::recorder::{Recorder, Recording};
@@ -33,7 +34,9 @@ use crate::engine::Engine;
 use crate::engine::action::{Action, DrillRefusal, Fact, Switch};
 use crate::engine::event::{Command, Event, Link};
 use crate::fence::{Fence, FenceError};
-use crate::health::State as Health;
+use crate::health::line::Line;
+use crate::health::local::Gateway as Hop;
+use crate::health::{Cause, State as Health, Verdict};
 use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netlink::monitor::{Hint, Monitor, RECEIVE_BUFFER};
@@ -46,7 +49,7 @@ use crate::kernel::sysctl;
 use crate::policy::Selection;
 use crate::probe::io::{Prober, Roots};
 use crate::telemetry::counts::{Flows, Queue, Repair};
-use crate::telemetry::events::{Kind, Line};
+use crate::telemetry::events::{self, Kind};
 use crate::telemetry::io::process;
 use crate::time::Instant;
 
@@ -58,10 +61,10 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 const OVERRUN_EVERY: Duration = Duration::from_secs(1);
 /// Housekeeping: local time, usage, journal.
 const TICK: Duration = Duration::from_secs(1);
-/// The kernel gives up on a silent gateway within some seconds; then the cause of an outage is known better.
-const LOOK_AT_GATEWAY: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(10)];
 /// Answers and readings that may wait for the engine's task. It turns in microseconds; more means that it is stuck.
 const INBOX: usize = 256;
+/// Each uplink and family may be asked about at once.
+const LOOKS: usize = 128;
 
 struct Driver {
     world: World,
@@ -76,6 +79,7 @@ struct Driver {
     seen: BTreeMap<(UplinkId, u8, Option<Family>), Event>,
     indices: Vec<Option<u32>>,
     look_at: Vec<Instant>,
+    gateways: Gateways,
     overrun: Instant,
     rescans: Vec<(Instant, Rescan)>,
     /// Something of ours changed since the last look, so that what it repairs is no interference.
@@ -132,7 +136,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     }
 
     let (jobs, jobs_in) = mpsc::channel(JOBS);
-    let (looks, looks_in) = mpsc::channel(4);
+    let (looks, looks_in) = mpsc::channel(LOOKS);
     let (done, mut done_in) = mpsc::channel(INBOX);
     let (orders, orders_in) = mpsc::channel(INBOX);
     let (readings, mut readings_in) = mpsc::channel(INBOX);
@@ -152,13 +156,14 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let names: Vec<&str> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
     let told =
         format!("watching {} of {}, as {} says", names.join(", "), config.site.name, options.config_file.display());
-    chronicle.write(&Line::new(Kind::DaemonStarted, told), started);
+    chronicle.write(&events::Line::new(Kind::DaemonStarted, told), started);
     let mut driver = Driver {
         prober: Prober::new(Arc::clone(&config), clock::now, Roots::System),
         usage: Usage::load(&options.state, config.uplinks.len(), started),
         seen: BTreeMap::new(),
         indices: vec![None; config.uplinks.len()],
         look_at: vec![started],
+        gateways: Gateways::default(),
         overrun: Instant::ORIGIN,
         rescans: Vec::new(),
         moved: true,
@@ -216,7 +221,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     driver.usage.save(clock::now());
     sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
     let told = "stopping; routes, flows and filter stay as they are";
-    driver.chronicle.write(&Line::new(Kind::DaemonStopped, told), clock::now());
+    driver.chronicle.write(&events::Line::new(Kind::DaemonStopped, told), clock::now());
     serving.abort();
     Ok(())
 }
@@ -239,7 +244,7 @@ impl Driver {
     fn deadline(&self) -> Instant {
         let rescan = self.rescans.iter().map(|(at, _)| *at).min().unwrap_or(Instant::NEVER);
         let look = self.look_at.iter().copied().min().unwrap_or(Instant::NEVER);
-        self.engine().deadline().min(rescan).min(look).min(self.ticked + TICK)
+        self.engine().deadline().min(rescan).min(look).min(self.gateways.deadline()).min(self.ticked + TICK)
     }
 
     async fn turn(&mut self, woken: Woken, batch: &mut Vec<Event>, now: Instant) {
@@ -291,6 +296,9 @@ impl Driver {
             let (_, rescan) = self.rescans.swap_remove(index);
             self.jobs.try_send(Job::Rescan(rescan)).ok();
         }
+        for (uplink, family, ask) in self.gateways.due(now) {
+            self.look_at_gateway(uplink, family, ask, now);
+        }
         if now.since(self.ticked) >= TICK {
             self.ticked = now;
             self.tick(now);
@@ -324,7 +332,7 @@ impl Driver {
                 self.act(action, now);
             }
             let Some((at, fact)) = self.core.engine_mut().next_fact() else { break };
-            self.fact(&fact, at);
+            self.fact(fact, at);
         }
     }
 
@@ -352,16 +360,82 @@ impl Driver {
         }
     }
 
-    fn fact(&mut self, fact: &Fact, now: Instant) {
-        let config = Arc::clone(&self.world.config);
-        self.chronicle.tell(fact, &config, now);
-        if let Fact::Transition { to: Health::Down, .. } = fact {
-            self.look_at.extend(LOOK_AT_GATEWAY.map(|after| now + after));
+    fn fact(&mut self, mut fact: Fact, now: Instant) {
+        self.follow_gateway(&fact, now);
+        let mut place = Place::Known;
+        if let Fact::Transition { uplink, family, evidence, .. } = &mut fact {
+            if self.is_place_open(*uplink, *family) {
+                evidence.cause = None;
+            }
+        } else if let Fact::OutageOpened { uplink, family, .. } = &fact
+            && self.is_place_open(*uplink, *family)
+        {
+            place = Place::Open;
         }
+        let config = Arc::clone(&self.world.config);
+        self.chronicle.tell(&fact, place, &config, now);
         if matches!(fact, Fact::Transition { .. } | Fact::Switched { .. }) {
             let state = self.internet();
             self.chronicle.internet(state, now);
         }
+    }
+
+    /// Asks the gateways of lines that may have fallen silent, and forgets those of the others.
+    fn follow_gateway(&mut self, fact: &Fact, now: Instant) {
+        let (uplink, family) = match fact {
+            Fact::Transition { uplink, family, .. } | Fact::OutageOpened { uplink, family, .. } => (*uplink, *family),
+            Fact::ProbeSettled { .. }
+            | Fact::Suspicion { .. }
+            | Fact::Switch(_)
+            | Fact::Switched { .. }
+            | Fact::SwitchFailed { .. }
+            | Fact::NotSwitched { .. }
+            | Fact::OutageClosed { .. }
+            | Fact::TargetSuspect { .. }
+            | Fact::Locked { .. }
+            | Fact::Preferred { .. }
+            | Fact::Drill { .. }
+            | Fact::Stalled { .. }
+            | Fact::Budget { .. } => return,
+        };
+        let Some(line) = self.engine().line(uplink, family) else { return };
+        if line.state() == Health::Suspect || line.verdict() == Some(Verdict::Silent) {
+            self.gateways.ask(uplink, family, now);
+        } else if self.gateways.forget(uplink, family) {
+            self.observe_one(Event::Neighbour { uplink, family, reachable: None }, now);
+            // It works again before anybody could tell.
+            self.placed(uplink, family, now);
+        }
+    }
+
+    /// A silence whose place nobody can tell yet.
+    fn is_place_open(&self, uplink: UplinkId, family: Family) -> bool {
+        let silent = |line: &Line| line.verdict() == Some(Verdict::Silent);
+        self.gateways.is_open(uplink, family) && self.engine().line(uplink, family).is_some_and(silent)
+    }
+
+    fn look_at_gateway(&mut self, uplink: UplinkId, family: Family, ask: bool, now: Instant) {
+        let gateway = self.engine().line(uplink, family).and_then(Line::gateway);
+        if let (Some(Hop::Via(address)), Some(link)) = (gateway, self.indices[uplink.index()]) {
+            self.looks.try_send(Look::Gateway { uplink, family, link, address, ask }).ok();
+        } else {
+            self.heard(uplink, family, Heard::Never, now);
+        }
+    }
+
+    fn heard(&mut self, uplink: UplinkId, family: Family, heard: Heard, now: Instant) {
+        if let Some(answers) = self.gateways.handle(uplink, family, heard, now) {
+            self.observe_one(Event::Neighbour { uplink, family, reachable: Some(answers) }, now);
+        }
+        if !self.gateways.is_open(uplink, family) {
+            self.placed(uplink, family, now);
+        }
+    }
+
+    fn placed(&mut self, uplink: UplinkId, family: Family, now: Instant) {
+        let cause = self.engine().line(uplink, family).and_then(Line::cause);
+        let config = Arc::clone(&self.world.config);
+        self.chronicle.placed(uplink, family, cause.unwrap_or(Cause::Path), &config, now);
     }
 
     fn internet(&self) -> InternetState {
@@ -444,6 +518,7 @@ impl Driver {
             Done::Alive => {
                 sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
             }
+            Done::Gateway { uplink, family, heard } => self.heard(uplink, family, heard, now),
         }
     }
 
@@ -458,7 +533,8 @@ impl Driver {
         for step in steps {
             let kind = if step.contains(" rule") { Repair::Rule } else { Repair::Route };
             self.chronicle.counts.repaired(kind, 1);
-            let line = Line::new(Kind::KernelRepaired, format!("somebody changed what is ours; put right: {step}"));
+            let line =
+                events::Line::new(Kind::KernelRepaired, format!("somebody changed what is ours; put right: {step}"));
             self.chronicle.write(&line, now);
         }
     }
@@ -482,7 +558,12 @@ impl Driver {
             }
         }
         let mut changed = false;
-        for event in observe(&config, state) {
+        for mut event in observe(&config, state) {
+            if let Event::Neighbour { uplink, family, reachable } = &mut event
+                && !self.gateways.is_asked(*uplink, *family)
+            {
+                *reachable = None;
+            }
             changed |= self.observe_one(event, now);
         }
         if come {
@@ -583,12 +664,16 @@ impl Driver {
         match filtered {
             Filtered::Repaired(found) => {
                 self.chronicle.counts.repaired(Repair::Nft, 1);
-                let line = Line::new(Kind::KernelRepaired, format!("the packet filter was {found:?}; loaded again"));
+                let line =
+                    events::Line::new(Kind::KernelRepaired, format!("the packet filter was {found:?}; loaded again"));
                 self.chronicle.write(&line, now);
             }
             Filtered::Failed(error) => {
                 self.chronicle.counts.apply_failed(Repair::Nft);
-                let line = Line::new(Kind::ApplyFailed, format!("the packet filter cannot be kept: {}", chain(&error)));
+                let line = events::Line::new(
+                    Kind::ApplyFailed,
+                    format!("the packet filter cannot be kept: {}", chain(&error)),
+                );
                 self.chronicle.write(&line, now);
             }
         }
@@ -715,6 +800,7 @@ impl Driver {
             usage: &self.usage,
             config: &config,
             warnings: &warnings,
+            gateways: &self.gateways,
             started: self.started,
             internet_since,
         };

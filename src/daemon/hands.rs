@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 use super::World;
+use super::gateways::Heard;
 use crate::apply::desired::Selections;
-use crate::apply::exec::{self, ApplyError, Kernel};
 use crate::apply::switch::{self, Rescan, SwitchError, SwitchKernel};
+use crate::apply::exec::{self, ApplyError, Kernel, KernelError};
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::conntrack::{Conntrack, ConntrackError};
@@ -38,6 +39,8 @@ pub(super) enum Look {
     Reconcile,
     /// Does the kernel answer?
     Alive,
+    /// Does the gateway of a silent line answer? With `ask` the kernel is made to find out.
+    Gateway { uplink: UplinkId, family: Family, link: u32, address: IpAddr, ask: bool },
 }
 
 #[derive(Debug)]
@@ -70,6 +73,11 @@ pub(super) enum Done {
         state: Option<Box<State>>,
     },
     Alive,
+    Gateway {
+        uplink: UplinkId,
+        family: Family,
+        heard: Heard,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +208,13 @@ impl Hands {
                 Ok(_) => Done::Alive,
                 Err(source) => Done::LookFailed { error: ApplyError::Read { source }, state: None },
             },
+            Look::Gateway { uplink, family, link, address, ask } => {
+                let heard = self.gateway(link, address, ask).await.unwrap_or_else(|error| {
+                    tracing::debug!("{}", chain(&error));
+                    Heard::Nothing
+                });
+                Done::Gateway { uplink, family, heard }
+            }
         }
     }
 }
@@ -256,6 +271,16 @@ impl SwitchKernel for Hands {
 }
 
 impl Hands {
+    async fn gateway(&self, link: u32, address: IpAddr, ask: bool) -> Result<Heard, KernelError> {
+        let netlink = &self.world.netlink;
+        if ask {
+            let asks = netlink.ask_neighbour(link, address).await?;
+            return Ok(if asks { Heard::Asked } else { Heard::Never });
+        }
+        let entry = netlink.neighbour(link, address).await?;
+        Ok(entry.and_then(|entry| entry.reachable).map_or(Heard::Nothing, Heard::Answers))
+    }
+
     /// Clients on the devices of networks, never those on uplinks.
     async fn neighbours(&self) -> Result<nudge::Neighbours, HandsError> {
         let World { config, netlink } = &self.world;

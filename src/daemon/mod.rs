@@ -9,6 +9,7 @@ mod chronicle;
 mod clock;
 mod driver;
 mod filter;
+mod gateways;
 mod hands;
 mod lock;
 mod meter;

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::chronicle::Chronicle;
 use super::clock;
+use super::gateways::Gateways;
 use super::usage::Usage;
 use crate::config::model::{Family, PathId, TargetId, UplinkId};
 use crate::control::status::*;
 use crate::engine::Engine;
+use crate::health::Verdict;
 use crate::health::line::Line;
 use crate::health::local::{Gateway as Hop, Link};
 use crate::policy::Selection;
@@ -19,6 +21,7 @@ pub(super) struct Around<'a> {
     pub usage: &'a Usage,
     pub config: &'a ConfigStatus,
     pub warnings: &'a [String],
+    pub gateways: &'a Gateways,
     pub started: Instant,
     pub internet_since: Instant,
 }
@@ -98,7 +101,15 @@ fn uplink(engine: &Engine, around: &Around<'_>, id: UplinkId, now: Instant) -> U
                 u64::try_from(ends.to_zoned(zone).ok()?.timestamp().as_millisecond()).ok()
             }),
         }),
-        families: lines().map(|(family, line)| family_status(engine, id, family, line, now)).collect(),
+        families: lines()
+            .map(|(family, line)| {
+                let mut status = family_status(engine, id, family, line, now);
+                if around.gateways.is_open(id, family) && status.evidence.verdict == Some(Verdict::Silent) {
+                    status.evidence.cause = None;
+                }
+                status
+            })
+            .collect(),
         last_outage: around.chronicle.outage(id, now),
         last_drill: around.chronicle.drill(id, now),
     }

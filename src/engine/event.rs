@@ -30,11 +30,12 @@ pub enum Event {
         family: Family,
         gateway: Option<Gateway>,
     },
-    /// Does the gateway answer ARP or neighbour solicitations? Evidence of the cause, never a verdict.
+    /// Does the gateway answer ARP or neighbour solicitations? Evidence of the cause, never a verdict. `None`: the kernel
+    /// was not made to ask it since the line fell silent, or does not know yet.
     Neighbour {
         uplink: UplinkId,
         family: Family,
-        reachable: bool,
+        reachable: Option<bool>,
     },
     /// Packet counters of the device.
     Counters {

@@ -216,7 +216,7 @@ impl Engine {
                 self.with_line(uplink, family, now, |line, out| line.handle_gateway(gateway, now, out));
             }
             Event::Neighbour { uplink, family, reachable } => {
-                self.with_line(uplink, family, now, |line, _| line.handle_neighbour(reachable));
+                self.with_line(uplink, family, now, |line, _| line.handle_gateway_asked(reachable));
             }
             Event::Counters { uplink, received, sent, received_bytes: _, sent_bytes: _ } => {
                 let mut own = Own::default();

@@ -19,9 +19,8 @@ fn observe_uplink(uplink: UplinkId, config: &Uplink, state: &State) -> Vec<Event
         let gateway = gateway(config, state, family);
         events.push(Event::Address { uplink, family, address: source_address(config, state, family) });
         events.push(Event::Gateway { uplink, family, gateway });
-        if let Some(reachable) = gateway.and_then(|gateway| neighbour(config, state, gateway)) {
-            events.push(Event::Neighbour { uplink, family, reachable });
-        }
+        let reachable = gateway.and_then(|gateway| neighbour(config, state, gateway));
+        events.push(Event::Neighbour { uplink, family, reachable });
     }
     events
 }

@@ -145,6 +145,8 @@ struct Line {
     settled: [Option<State>; 2],
     open: [Option<Instant>; 2],
     outage: Option<Instant>,
+    /// The outage is not counted yet: this family's gateway is being asked.
+    unplaced: Option<Family>,
     /// The device's own counters, which start again when it does.
     device_bytes: Option<(u64, u64)>,
     /// `sent + received` when a drill moved the traffic here.
@@ -191,10 +193,10 @@ impl Counts {
             Fact::Switched { serial, detection, took, .. } => self.switched(*serial, *detection, *took),
             Fact::NotSwitched { reason, .. } => self.suppressed[position(&Suppressed::ALL, *reason)] += 1,
             Fact::OutageOpened { uplink, family, since, cause } => {
-                self.on(*uplink, |line| line.outage_opened(*family, *since, *cause));
+                self.on(*uplink, |line| line.outage_opened(*family, *since, Some(*cause)));
             }
-            Fact::OutageClosed { uplink, family, until, .. } => {
-                self.on(*uplink, |line| line.outage_closed(*family, *until));
+            Fact::OutageClosed { uplink, family, until, cause, .. } => {
+                self.on(*uplink, |line| line.outage_closed(*family, *until, *cause));
             }
             Fact::Drill { uplink, step } => self.on(*uplink, |line| line.drill(step, wall_seconds)),
             Fact::SwitchFailed { .. }
@@ -229,6 +231,20 @@ impl Counts {
             | Event::LocalTime { .. }
             | Event::Command { .. } => {}
         }
+    }
+
+    /// In place of its [`Fact::OutageOpened`] while nobody can say where it is. It is counted when that is known, at the
+    /// latest when it is over: a counter cannot take back a cause.
+    pub fn outage_opened_somewhere(&mut self, uplink: UplinkId, family: Family, since: Instant) {
+        self.on(uplink, |line| line.outage_opened(family, since, None));
+    }
+
+    pub fn outage_placed(&mut self, uplink: UplinkId, family: Family, cause: Cause) {
+        self.on(uplink, |line| {
+            if line.line.unplaced == Some(family) {
+                line.count_outage(cause);
+            }
+        });
     }
 
     pub fn flows(&mut self, uplink: UplinkId, flows: Flows) {
@@ -335,7 +351,7 @@ impl UplinkCounts {
     }
 
     /// An outage of the line opens when no family works any more; the last that fails gives the cause.
-    fn outage_opened(&mut self, family: Family, since: Instant, cause: Cause) {
+    fn outage_opened(&mut self, family: Family, since: Instant, cause: Option<Cause>) {
         self.line.open[family.index()] = Some(since);
         let works = Family::BOTH.iter().any(|family| {
             self.line.open[family.index()].is_none()
@@ -343,14 +359,25 @@ impl UplinkCounts {
         });
         if !works && self.line.outage.is_none() {
             self.line.outage = self.line.open.iter().flatten().max().copied();
-            self.outages[position(&Cause::ALL, cause)] += 1;
+            match cause {
+                Some(cause) => self.count_outage(cause),
+                None => self.line.unplaced = Some(family),
+            }
         }
     }
 
-    fn outage_closed(&mut self, family: Family, until: Instant) {
+    fn count_outage(&mut self, cause: Cause) {
+        self.line.unplaced = None;
+        self.outages[position(&Cause::ALL, cause)] += 1;
+    }
+
+    fn outage_closed(&mut self, family: Family, until: Instant, cause: Cause) {
         self.line.open[family.index()] = None;
         if let Some(since) = self.line.outage.take() {
             self.outage_duration.observe(until.since(since));
+            if self.line.unplaced.is_some() {
+                self.count_outage(cause);
+            }
         }
     }
 

@@ -85,6 +85,26 @@ fn an_outage_of_a_line_needs_all_its_families() {
 }
 
 #[test]
+fn an_outage_whose_place_is_not_known_yet_is_counted_once_it_is() {
+    let mut counts = folded(&[transition(WAN1, Family::V4, State::Unknown, State::Up)]);
+    let of = |counts: &Counts, cause| counts.uplinks[0].outages[position(&Cause::ALL, cause)];
+    counts.outage_opened_somewhere(WAN1, Family::V4, at(1));
+    assert_eq!(counts.uplinks[0].outages, [0; 8]);
+    counts.outage_placed(WAN1, Family::V6, Cause::Path);
+    assert_eq!(counts.uplinks[0].outages, [0; 8], "the other family's gateway says nothing");
+    counts.outage_placed(WAN1, Family::V4, Cause::Modem);
+    counts.outage_placed(WAN1, Family::V4, Cause::Path);
+    assert_eq!((of(&counts, Cause::Modem), of(&counts, Cause::Path)), (1, 0));
+    let closed =
+        |cause| Fact::OutageClosed { uplink: WAN1, family: Family::V4, since: at(1), until: at(9), cause, flaps: 0 };
+    counts.fold(&closed(Cause::Modem), None);
+    assert_eq!(counts.uplinks[0].outages.iter().sum::<u64>(), 1);
+    counts.outage_opened_somewhere(WAN1, Family::V4, at(20));
+    counts.fold(&closed(Cause::Path), None);
+    assert_eq!((of(&counts, Cause::Modem), of(&counts, Cause::Path)), (1, 1), "over before anybody could tell");
+}
+
+#[test]
 fn a_family_that_never_worked_does_not_hide_an_outage() {
     let facts = [
         transition(WAN1, Family::V4, State::Unknown, State::Up),

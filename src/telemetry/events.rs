@@ -90,8 +90,10 @@ kinds! {
     DrillStarted "drill.started" Info 0x155598ea_4cab5d56_9cd94762_f9b650d7;
     /// So many lines of one kind were not written.
     LogHeld "log.held" Info 0x0f25624a_ad325375_a57bef33_5e43e138;
-    /// An outage began; where it broke.
+    /// An outage began; where it broke, if that is known.
     OutageOpened "outage.opened" Warning 0x026f2407_5da45eff_baf19a62_03b1a9a8;
+    /// Where an outage is, if that was not known when it began.
+    OutageCause "outage.cause" Warning 0xf9e37f4e_8f12538f_a43b3df3_79777669;
     /// Somebody changed what is ours in the kernel; it was put back.
     KernelRepaired "kernel.repaired" Warning 0x15e406ad_ff785c5d_abfedccd_b0e6152c;
     /// A metered uplink used so much of its plan.

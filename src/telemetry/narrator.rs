@@ -9,7 +9,7 @@ use super::words;
 use crate::config::model::{Family, Gateway, PathId, TargetId, UplinkId};
 use crate::control::status::{Evidence, SwitchReason, whole_ms};
 use crate::engine::action::{DrillRefusal, DrillStep, Fact, Switch};
-use crate::health::State;
+use crate::health::{Cause, State};
 use crate::policy::{Reason, Selection, Suppressed};
 use crate::time::Instant;
 
@@ -162,6 +162,27 @@ pub fn describe(fact: &Fact, gateway: &Gateway) -> Option<Line> {
             )
         }
     }
+}
+
+/// An outage whose place nobody can tell yet.
+pub fn outage_somewhere(uplink: UplinkId, family: Family, gateway: &Gateway) -> Line {
+    let name = uplink_name(uplink, gateway);
+    Line::new(Kind::OutageOpened, format!("{name} ({family}) has an outage; its gateway is being asked where"))
+        .with("UPLINK", name)
+        .with("FAMILY", family)
+}
+
+pub fn outage_placed(uplink: UplinkId, family: Family, cause: Cause, gateway: &Gateway) -> Line {
+    let name = uplink_name(uplink, gateway);
+    let place = match cause {
+        Cause::Modem => "in the modem or the line to it: its gateway does not answer",
+        Cause::Path => "beyond the modem, as far as can be told",
+        Cause::Cable | Cause::Address | Cause::Gateway | Cause::Dns | Cause::Tcp | Cause::Portal => "elsewhere",
+    };
+    Line::new(Kind::OutageCause, format!("{name} ({family}): the outage is {place}, cause: {}", cause.name()))
+        .with("UPLINK", name)
+        .with("FAMILY", family)
+        .with("CAUSE", cause.name())
 }
 
 /// `wan1 → lte0`, or `wan1 + wan2 → lte0`.

@@ -225,6 +225,58 @@ pub(crate) fn lease(line: u8) {
     ip(&format!("route add default via 192.0.2.{gateway} dev wan{line} proto dhcp metric {}", 1024 + u32::from(line)));
 }
 
+/// A provider: the far end of `wan0` in a network of its own, with a gateway and the internet behind it.
+pub(crate) struct Provider(Child);
+
+impl Provider {
+    pub(crate) const GATEWAY: &str = "192.0.2.1";
+
+    /// `line` 0 is `wan0`.
+    pub(crate) fn connect(line: u8) -> Self {
+        let inside = Command::new("unshare").args(["--net", "sleep", "infinity"]).spawn().expect("util-linux");
+        let provider = Self(inside);
+        let own = fs::read_link("/proc/thread-self/ns/net").expect("a namespace");
+        let there = || fs::read_link(format!("/proc/{}/ns/net", provider.0.id())).ok();
+        wait_until("it has a network", || there().is_some_and(|net| net != own));
+        ip(&format!("link add wan{line} type veth peer name branch netns {}", provider.0.id()));
+        ip(&format!("link set wan{line} up"));
+        lease(line);
+        provider.ip("link set lo up");
+        provider.ip("link set branch up");
+        provider.ip(&format!("addr add 192.0.2.{}/28 dev branch", 16 * line + 1));
+        provider
+    }
+
+    /// Hosts of the internet, which answer echo requests.
+    pub(crate) fn host(&self, address: &str) {
+        self.ip(&format!("addr add {address}/32 dev lo"));
+    }
+
+    pub(crate) fn unplug_host(&self, address: &str) {
+        self.ip(&format!("addr del {address}/32 dev lo"));
+    }
+
+    pub(crate) fn mac(&self) -> String {
+        let link: Value = serde_json::from_str(&self.ip("-j link show branch")).expect("ip writes JSON");
+        link[0]["address"].as_str().expect("it has one").to_owned()
+    }
+
+    pub(crate) fn ip(&self, arguments: &str) -> String {
+        let net = format!("--net=/proc/{}/ns/net", self.0.id());
+        let output = Command::new("nsenter").arg(net).arg("ip").args(arguments.split(' ')).output();
+        let output = output.expect("util-linux and iproute2 are installed");
+        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The same command as somebody with no rights. Where only root is mapped, as root without capabilities.
 pub(crate) fn unprivileged(command: &Command) -> Command {
     let everybody = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.trim().ends_with("4294967295"));

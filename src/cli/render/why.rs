@@ -150,7 +150,8 @@ fn family(uplink: &UplinkStatus, line: &FamilyStatus, status: &Status, view: &Vi
     }
     if let (Some(outage), State::Up | State::Degraded) = (uplink.last_outage, line.state) {
         let lasted = words::fast(outage.lasted_ms);
-        text.push_str(&format!("  Last outage: {}, {lasted}, cause {}.\n", view.at(outage.began), outage.cause.name()));
+        let cause = outage.cause.map_or("not known yet", Cause::name);
+        text.push_str(&format!("  Last outage: {}, {lasted}, cause {cause}.\n", view.at(outage.began)));
     }
     text
 }

@@ -207,13 +207,24 @@ fn narrows(attribute: &RuleAttribute) -> bool {
     }
 }
 
-/// Does the entry say that the neighbour answers? RFC 4861 names the states; the kernel has the same for ARP.
+/// Does the entry say that the neighbour answers? RFC 4861 names the states; the kernel has the same for ARP. What an
+/// administrator wrote down says nothing of the kind.
 pub(super) fn reachable(message: &NeighbourMessage) -> Option<bool> {
     match message.header.state {
-        NeighbourState::Reachable | NeighbourState::Permanent | NeighbourState::Noarp => Some(true),
+        NeighbourState::Reachable => Some(true),
         NeighbourState::Failed | NeighbourState::Incomplete => Some(false),
         _ => None,
     }
+}
+
+/// Can the kernel be made to ask again? Not for what an administrator wrote down, and it is asking already or starts over
+/// with the next packet where it knows no address.
+pub(super) fn may_ask(message: &NeighbourMessage) -> bool {
+    matches!(message.header.state, NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay)
+}
+
+pub(super) fn is_fixed(message: &NeighbourMessage) -> bool {
+    matches!(message.header.state, NeighbourState::Permanent | NeighbourState::Noarp)
 }
 
 /// Device, address and hardware address of an entry that has all three.

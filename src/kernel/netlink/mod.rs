@@ -25,7 +25,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::packet_route::stats::{StatsAttribute, StatsFilterMask, StatsMessage};
@@ -101,19 +101,35 @@ impl Netlink {
     /// The kernel's entry for one neighbour, one small message each way; `None` if it has none. Neighbours are never
     /// subscribed to: on a LAN anybody can make the kernel tell of thousands a second.
     pub async fn neighbour(&self, link: u32, address: IpAddr) -> Result<Option<Neighbour>, KernelError> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = encode::address_family(Family::of(address));
-        message.header.ifindex = link;
-        let destination = match address {
-            IpAddr::V4(address) => NeighbourAddress::Inet(address),
-            IpAddr::V6(address) => NeighbourAddress::Inet6(address),
-        };
-        message.attributes.push(NeighbourAttribute::Destination(destination));
+        let entry = self.neighbour_entry(link, address).await?;
+        Ok(entry.map(|entry| Neighbour { link, address, reachable: decode::reachable(&entry) }))
+    }
+
+    /// Makes the kernel ask a neighbour now, by unicast, whatever it believes: `NUD_PROBE`, as after a silence of half a
+    /// minute. Packets flow meanwhile. `false`: it never asks this one, an administrator wrote its address down.
+    pub async fn ask_neighbour(&self, link: u32, address: IpAddr) -> Result<bool, KernelError> {
+        let Some(entry) = self.neighbour_entry(link, address).await? else { return Ok(true) };
+        if decode::is_fixed(&entry) {
+            return Ok(false);
+        }
+        if decode::may_ask(&entry) {
+            let mut message = neighbour_message(link, address);
+            message.header.state = NeighbourState::Probe;
+            // Neither made anew nor replaced: address and flags stay as they are.
+            let flags = NLM_F_REQUEST | NLM_F_ACK;
+            let operation = || format!("ask neighbour {address} on link {link}");
+            self.ask(RouteNetlinkMessage::NewNeighbour(message), flags, operation).await?;
+        }
+        Ok(true)
+    }
+
+    async fn neighbour_entry(&self, link: u32, address: IpAddr) -> Result<Option<NeighbourMessage>, KernelError> {
+        let message = RouteNetlinkMessage::GetNeighbour(neighbour_message(link, address));
         let operation = || format!("read the neighbour entry of {address} on link {link}");
-        match self.ask(RouteNetlinkMessage::GetNeighbour(message), NLM_F_REQUEST, operation).await {
-            Ok(answers) => Ok(answers.messages.iter().find_map(|answer| {
-                let RouteNetlinkMessage::NewNeighbour(entry) = answer else { return None };
-                Some(Neighbour { link, address, reachable: decode::reachable(entry) })
+        match self.ask(message, NLM_F_REQUEST, operation).await {
+            Ok(answers) => Ok(answers.messages.into_iter().find_map(|answer| match answer {
+                RouteNetlinkMessage::NewNeighbour(entry) => Some(entry),
+                _ => None,
             })),
             // No entry: nobody has sent anything to it yet. Or no device any more: no entry either.
             Err(KernelError::Refused { source, .. })
@@ -265,6 +281,18 @@ impl Netlink {
             .await
             .unwrap_or_else(|_| Err(KernelError::Late { operation: operation() }))
     }
+}
+
+fn neighbour_message(link: u32, address: IpAddr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = encode::address_family(Family::of(address));
+    message.header.ifindex = link;
+    let destination = match address {
+        IpAddr::V4(address) => NeighbourAddress::Inet(address),
+        IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+    };
+    message.attributes.push(NeighbourAttribute::Destination(destination));
+    message
 }
 
 const NETLINK_HEADER_BYTES: usize = 16;
