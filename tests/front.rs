@@ -46,7 +46,7 @@ fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-const GET: &str = "GET /metrics HTTP/1.1\r\nHost: gateway\r\n\r\n";
+const GET: &str = "GET /metrics HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n";
 
 #[test]
 fn metrics_are_open_metrics_and_the_connection_ends() {
@@ -70,16 +70,48 @@ fn metrics_are_open_metrics_and_the_connection_ends() {
 fn only_get_and_head_of_metrics() {
     let daemon = Daemon::start();
     let address = front(daemon.socket.clone());
-    let head = ask(address, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = ask(address, "HEAD /metrics HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
-    let post = ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let post = ask(address, "POST /metrics HTTP/1.1\r\nHost: gateway.home.arpa\r\nContent-Length: 0\r\n\r\n");
     assert!(post.starts_with("HTTP/1.1 405") && post.contains("allow: GET, HEAD\r\n"), "{post}");
     for path in ["/", "/metrics/", "/../etc/passwd", "//metrics"] {
-        let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
-    let huge = ask(address, &format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(7_000)));
+    let huge = ask(address, &format!("GET /{} HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n", "a".repeat(7_000)));
     assert!(huge.starts_with("HTTP/1.1 4"), "{huge}");
+}
+
+/// DNS rebinding: a page from the internet asks under its own name.
+#[test]
+fn who_asks_for_another_host_is_told_so_and_gets_nothing() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    for request in [
+        "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: 192.0.2.7:9620\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
+        "GET http://evil.example/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    ] {
+        let answer = ask(address, request);
+        assert!(answer.starts_with("HTTP/1.1 421") && !answer.contains("causeway_"), "{request}{answer}");
+    }
+    for host in [&*address.to_string(), "127.0.0.1", "localhost:1", "GATEWAY.home.arpa"] {
+        let answer = ask(address, &format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{host}: {answer}");
+    }
+    assert!(ask(address, "GET /metrics HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200"));
+    let proxied = ask(address, "GET http://127.0.0.1/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    assert!(proxied.starts_with("HTTP/1.1 200"), "{proxied}");
+    // The page is a second old at most.
+    let counted = || ask(address, GET).contains("causeway_web_refused_total{reason=\"host\"} 6\n");
+    let began = Instant::now();
+    while !counted() {
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", ask(address, GET));
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +26,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Options;
-use super::exposition;
 use super::samples::{Page, Web};
+use super::{exposition, host};
 use crate::control::io::ask;
 use crate::control::protocol::{Reply, Request as Ask};
 use crate::control::snapshot::Process;
@@ -81,6 +81,8 @@ pub struct Front {
     page: AsyncMutex<Option<(Instant, Bytes)>>,
     held: Mutex<Vec<Held>>,
     counts: Counts,
+    /// What people may call us beside [`host::NAME`].
+    names: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +91,7 @@ struct Counts {
     other: AtomicU64,
     full: AtomicU64,
     slow: AtomicU64,
+    host: AtomicU64,
 }
 
 /// A connection, oldest first.
@@ -106,6 +109,7 @@ impl Front {
             page: AsyncMutex::new(None),
             held: Mutex::default(),
             counts: Counts::default(),
+            names: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).into_iter().collect(),
         }
     }
 
@@ -220,9 +224,10 @@ impl Front {
 
     /// One request, one answer, the end.
     async fn connection(self: Arc<Self>, stream: TcpStream) {
+        let Ok(on) = stream.local_addr() else { return };
         let service = service_fn(|request| {
             let front = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(front.answer(&request).await) }
+            async move { Ok::<_, Infallible>(front.answer(&request, on.ip()).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -239,10 +244,13 @@ impl Front {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>, on: IpAddr) -> Response<Full<Bytes>> {
         let page = request.uri().path() == "/metrics";
         (if page { &self.counts.metrics } else { &self.counts.other }).fetch_add(1, Ordering::Relaxed);
-        let mut response = if !page {
+        let mut response = if !self.is_for_us(request, on) {
+            self.counts.host.fetch_add(1, Ordering::Relaxed);
+            plain(StatusCode::MISDIRECTED_REQUEST, "This gateway has another name.\n")
+        } else if !page {
             plain(StatusCode::NOT_FOUND, "There is only /metrics here.\n")
         } else if request.method() == Method::GET || request.method() == Method::HEAD {
             match self.page().await {
@@ -258,6 +266,18 @@ impl Front {
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    /// Without any name it is no browser's: only HTTP/1.0 has such requests.
+    fn is_for_us(&self, request: &Request<Incoming>, on: IpAddr) -> bool {
+        let hosts: Vec<&str> =
+            request.headers().get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default()).collect();
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        let mut named = authority.into_iter().chain(hosts.iter().copied()).peekable();
+        let nameless = named.peek().is_none();
+        hosts.len() <= 1
+            && named.all(|authority| host::is_ours(authority, on, &self.names))
+            && (!nameless || request.version() == Version::HTTP_10)
     }
 
     async fn page(&self) -> Result<Bytes, fmt::Error> {
@@ -289,7 +309,7 @@ impl Front {
         Web {
             requests: [count(&self.counts.metrics), count(&self.counts.other)],
             connections: u64::try_from(held.len()).unwrap_or(u64::MAX),
-            refused: [count(&self.counts.full), count(&self.counts.slow)],
+            refused: [count(&self.counts.full), count(&self.counts.slow), count(&self.counts.host)],
         }
     }
 }

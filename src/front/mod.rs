@@ -1,5 +1,5 @@
 //! What speaks to people and servers: `/metrics` for the LAN. Moves bytes, is not trusted with decisions, needs no
-//! capability. Pure: [`samples`] (which values a page has), [`exposition`] (the page). The edge is [`http`].
+//! capability. Pure: [`samples`] (which values a page has), [`exposition`] (the page), [`host`] (is it for us). The edge is [`http`].
 //!
 //! Where to listen is asked of the daemon, so that it follows the config in force; `--listen` says it otherwise. If the
 //! daemon does not answer in time the page holds what `front` itself knows and `causeway_daemon_up 0`: figures of an
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use crate::config::model::Gateway;
 
 pub mod exposition;
+pub mod host;
 pub mod http;
 pub mod samples;
 

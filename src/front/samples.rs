@@ -28,8 +28,8 @@ pub struct Web {
     /// For `/metrics`, for anything else.
     pub requests: [u64; 2],
     pub connections: u64,
-    /// Too many, too slow.
-    pub refused: [u64; 2],
+    /// Too many, too slow, for another host.
+    pub refused: [u64; 3],
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -135,7 +135,7 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::ConfigApplied => whole(page, |status, _| vec![sample([], seconds(status.config.applied.wall_ms))]),
         Metric::WebRequests => by_name(["metrics", "other"], &page.web.requests),
         Metric::WebConnections => vec![sample([], number(page.web.connections))],
-        Metric::WebRefused => by_name(["full", "slow"], &page.web.refused),
+        Metric::WebRefused => by_name(["full", "slow", "host"], &page.web.refused),
     }
 }
 

@@ -211,8 +211,8 @@ metrics! {
     WebRequests "web_requests_total" Counter, [Label::closed("page", || vec!["metrics", "other"])];
     /// Connections held now.
     WebConnections "web_connections" Gauge, [];
-    /// Connections that were refused or cut: too many, or too slow.
-    WebRefused "web_refused_total" Counter, [Label::closed("reason", || vec!["full", "slow"])];
+    /// Connections that were refused or cut: too many, too slow, or for a host that is not this gateway.
+    WebRefused "web_refused_total" Counter, [Label::closed("reason", || vec!["full", "slow", "host"])];
 }
 
 impl Metric {
