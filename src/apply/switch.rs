@@ -55,9 +55,9 @@ pub trait SwitchKernel {
         family: Family,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Nudges the clients of those flows that need it; returns how many were, or will be, sent. May hand over to a task of
-    /// its own: nothing after it waits for the packets.
-    fn nudge(&mut self, flows: &[Flow]) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// Nudges the clients of those flows that need it; returns how many were, or will be, sent for each list. May hand over
+    /// to a task of its own: nothing after it waits for the packets.
+    fn nudge(&mut self, lists: &[&[Flow]]) -> impl Future<Output = Result<Vec<u64>, Self::Error>> + Send;
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +97,20 @@ pub struct Report {
     pub flows_reset: u64,
     /// Packets sent, or handed over to be sent, to idle clients.
     pub nudged: u64,
+    /// The same for each dead uplink.
+    pub ended: Vec<Ended>,
     /// Steps that are of help only, and failed: counting and nudging.
     pub failed: u64,
     /// Where and when to look again; `None` when no flow was to be moved.
     pub rescan: Option<Rescan>,
+}
+
+/// What became of the flows of one uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub uplink: UplinkId,
+    pub reset: u64,
+    pub nudged: u64,
 }
 
 /// A second look, as data: the caller keeps the time.
@@ -174,18 +184,22 @@ async fn clear<K: SwitchKernel>(
     dead: Vec<UplinkId>,
 ) -> Result<Report, SwitchError<K::Error>> {
     let mut report = Report::default();
-    let mut lost = Snapshot::default();
+    let mut lost: Vec<Snapshot> = Vec::new();
+    // Of all uplinks together: what does not fit is removed like the rest, only not nudged.
+    let mut room = Snapshot::MOST;
     let mut refused = None;
     for uplink in &dead {
         let selector = Selector::uplink_on_path(*uplink, path);
         // The list is for counting and nudging; without it the flows go all the same.
-        match kernel.list_flows(selector, family).await {
-            Ok(snapshot) => {
-                report.flows_reset += snapshot.seen;
-                snapshot.flows.into_iter().for_each(|flow| lost.push(flow));
-            }
-            Err(_) => report.failed += 1,
-        }
+        let mut snapshot = kernel.list_flows(selector, family).await.unwrap_or_else(|_| {
+            report.failed += 1;
+            Snapshot::default()
+        });
+        snapshot.flows.truncate(room);
+        room -= snapshot.flows.len();
+        report.flows_reset += snapshot.seen;
+        report.ended.push(Ended { uplink: *uplink, reset: snapshot.seen, nudged: 0 });
+        lost.push(snapshot);
         // One uplink's refusal keeps nobody from the next one.
         if let Err(source) = kernel.delete_flows(selector, family).await {
             refused = refused.or(Some(SwitchError::Flows { uplink: *uplink, family, source }));
@@ -195,9 +209,13 @@ async fn clear<K: SwitchKernel>(
     if let Some(error) = refused {
         return Err(error);
     }
-    if !lost.flows.is_empty() {
-        match kernel.nudge(&lost.flows).await {
-            Ok(count) => report.nudged = count,
+    let lists: Vec<&[Flow]> = lost.iter().map(|snapshot| snapshot.flows.as_slice()).collect();
+    if lists.iter().any(|flows| !flows.is_empty()) {
+        match kernel.nudge(&lists).await {
+            Ok(counts) => {
+                report.nudged = counts.iter().sum();
+                report.ended.iter_mut().zip(counts).for_each(|(ended, count)| ended.nudged = count);
+            }
             Err(_) => report.failed += 1,
         }
     }
@@ -205,18 +223,21 @@ async fn clear<K: SwitchKernel>(
     Ok(report)
 }
 
-/// Step 6: forgets what still carries a dead uplink's mark; returns how many flows there were.
-pub async fn rescan<K: SwitchKernel>(kernel: &mut K, rescan: &Rescan) -> Result<u64, SwitchError<K::Error>> {
+/// Step 6: forgets what still carries a dead uplink's mark; returns how many flows of each there were.
+pub async fn rescan<K: SwitchKernel>(
+    kernel: &mut K,
+    rescan: &Rescan,
+) -> Result<Vec<(UplinkId, u64)>, SwitchError<K::Error>> {
     let family = rescan.family;
-    let mut stragglers = 0;
+    let mut stragglers = Vec::new();
     for uplink in &rescan.dead {
         let refused = |source| SwitchError::Flows { uplink: *uplink, family, source };
         let selector = Selector::uplink_on_path(*uplink, rescan.path);
         let snapshot = kernel.list_flows(selector, family).await.map_err(refused)?;
         if snapshot.seen > 0 {
             kernel.delete_flows(selector, family).await.map_err(refused)?;
-            kernel.nudge(&snapshot.flows).await.ok();
-            stragglers += snapshot.seen;
+            kernel.nudge(&[&snapshot.flows]).await.ok();
+            stragglers.push((*uplink, snapshot.seen));
         }
     }
     Ok(stragglers)

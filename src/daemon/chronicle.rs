@@ -101,11 +101,9 @@ impl Chronicle {
         self.live.send(kept).ok();
     }
 
-    pub(super) fn flows(&mut self, serial: u64, uplinks: &[UplinkId], flows: Flows) {
+    /// What a switch did to flows becomes part of its sentence.
+    pub(super) fn flows(&mut self, serial: u64, flows: Flows) {
         self.narrator.flows(serial, flows);
-        if let Some(uplink) = uplinks.first() {
-            self.counts.flows(*uplink, flows);
-        }
     }
 
     pub(super) fn tick(&mut self, now: Instant) {

@@ -24,7 +24,7 @@ use super::report::{self, Around};
 use super::usage::Usage;
 use super::{Options, RunError, World, clock};
 use crate::apply::desired::Selections;
-use crate::apply::switch::Rescan;
+use crate::apply::switch::{Ended, Rescan};
 use crate::config::model::{Family, Gateway, PathId, Uplink, UplinkId};
 use crate::control::io::{Answer, Incoming, Server};
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
@@ -468,7 +468,8 @@ impl Driver {
             Done::Switched { switch, report } => {
                 let Switch { serial, path, family, decided, .. } = *switch;
                 let flows = Flows { reset: report.flows_reset, nudged: report.nudged, stragglers: 0 };
-                self.chronicle.flows(serial, &switch.dead, flows);
+                self.chronicle.flows(serial, flows);
+                self.ended(&report.ended);
                 if let Some(rescan) = report.rescan {
                     self.rescans.extend(Rescan::AFTER.map(|after| (now + after, rescan.clone())));
                 }
@@ -483,16 +484,16 @@ impl Driver {
                 self.core.handle(Event::SwitchFailed { path, family, serial }, now);
                 self.look_at.push(now);
             }
-            Done::Ended { uplinks, flows, nudged, rescan, stragglers } => {
+            Done::Ended { ended, rescan } => {
                 if let Some(rescan) = rescan {
                     self.rescans.extend(Rescan::AFTER.map(|after| (now + after, rescan.clone())));
                 }
-                let flows = if stragglers {
-                    Flows { stragglers: flows, ..Flows::default() }
-                } else {
-                    Flows { reset: flows, nudged, stragglers: 0 }
-                };
-                self.chronicle.flows(0, &uplinks, flows);
+                self.ended(&ended);
+            }
+            Done::Stragglers { flows } => {
+                for (uplink, stragglers) in flows {
+                    self.chronicle.counts.flows(uplink, Flows { stragglers, ..Flows::default() });
+                }
             }
             Done::FlowsFailed { error } => {
                 tracing::error!("flows not ended: {error}");
@@ -519,6 +520,13 @@ impl Driver {
                 sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
             }
             Done::Gateway { uplink, family, heard } => self.heard(uplink, family, heard, now),
+        }
+    }
+
+    /// Each uplink is charged with its own.
+    fn ended(&mut self, ended: &[Ended]) {
+        for Ended { uplink, reset, nudged } in ended {
+            self.chronicle.counts.flows(*uplink, Flows { reset: *reset, nudged: *nudged, stragglers: 0 });
         }
     }
 

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use super::World;
 use super::gateways::Heard;
 use crate::apply::desired::Selections;
-use crate::apply::switch::{self, Rescan, SwitchError, SwitchKernel};
 use crate::apply::exec::{self, ApplyError, Kernel, KernelError};
+use crate::apply::switch::{self, Rescan, SwitchError, SwitchKernel};
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::conntrack::{Conntrack, ConntrackError};
@@ -53,13 +53,14 @@ pub(super) enum Done {
         switch: Box<Switch>,
         error: String,
     },
-    /// Flows that were ended outside of a switch; stragglers are those of a second look.
+    /// Flows that were ended outside of a switch.
     Ended {
-        uplinks: Vec<UplinkId>,
-        flows: u64,
-        nudged: u64,
+        ended: Vec<Ended>,
         rescan: Option<Rescan>,
-        stragglers: bool,
+    },
+    /// What a second look found.
+    Stragglers {
+        flows: Vec<(UplinkId, u64)>,
     },
     FlowsFailed {
         error: String,
@@ -168,20 +169,14 @@ impl Hands {
 
     async fn end_flows(&mut self, uplink: UplinkId, family: Family, path: PathId) -> Done {
         match switch::end_flows(self, uplink, family, path).await {
-            Ok(report) => Done::Ended {
-                uplinks: vec![uplink],
-                flows: report.flows_reset,
-                nudged: report.nudged,
-                rescan: report.rescan,
-                stragglers: false,
-            },
+            Ok(report) => Done::Ended { ended: report.ended, rescan: report.rescan },
             Err(error) => Done::FlowsFailed { error: chain(&error) },
         }
     }
 
     async fn rescan(&mut self, again: Rescan) -> Done {
         match switch::rescan(self, &again).await {
-            Ok(flows) => Done::Ended { uplinks: again.dead, flows, nudged: 0, rescan: None, stragglers: true },
+            Ok(flows) => Done::Stragglers { flows },
             Err(error) => Done::FlowsFailed { error: chain(&error) },
         }
     }
@@ -252,21 +247,26 @@ impl SwitchKernel for Hands {
         Ok(self.conntrack.delete(selector, family).await?)
     }
 
-    async fn nudge(&mut self, flows: &[Flow]) -> Result<u64, HandsError> {
-        if !flows.iter().any(Flow::is_established_tcp) {
-            return Ok(0);
+    async fn nudge(&mut self, lists: &[&[Flow]]) -> Result<Vec<u64>, HandsError> {
+        if !lists.iter().copied().flatten().any(Flow::is_established_tcp) {
+            return Ok(vec![0; lists.len()]);
         }
         let neighbours = self.neighbours().await?;
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let nudges = nudge::plan(flows, &neighbours, self.seed);
-        let count = u64::try_from(nudges.len()).unwrap_or(u64::MAX);
+        let (mut nudges, mut counts) = (Vec::new(), Vec::new());
+        for flows in lists {
+            self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let planned = nudge::plan(flows, &neighbours, self.seed);
+            counts.push(u64::try_from(planned.len()).unwrap_or(u64::MAX));
+            nudges.extend(planned);
+        }
+        // All in one task: it keeps the pace.
         tokio::spawn(async move {
             let sent = nudge::io::send(&nudges).await;
             if let Some(error) = sent.error {
                 tracing::debug!(failed = sent.failed, %error, "nudges not sent");
             }
         });
-        Ok(count)
+        Ok(counts)
     }
 }
 

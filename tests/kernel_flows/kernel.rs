@@ -69,10 +69,14 @@ impl SwitchKernel for Kernel {
         self.conntrack.delete(selector, family).await
     }
 
-    async fn nudge(&mut self, flows: &[Flow]) -> Result<u64, ConntrackError> {
-        let sent = nudge::io::send(&nudge::plan(flows, &neighbours(), 1)).await;
-        assert!(sent.error.is_none(), "{:?}", sent.error);
-        Ok(u64::from(sent.sent))
+    async fn nudge(&mut self, lists: &[&[Flow]]) -> Result<Vec<u64>, ConntrackError> {
+        let mut counts = Vec::new();
+        for flows in lists {
+            let sent = nudge::io::send(&nudge::plan(flows, &neighbours(), 1)).await;
+            assert!(sent.error.is_none(), "{:?}", sent.error);
+            counts.push(u64::from(sent.sent));
+        }
+        Ok(counts)
     }
 }
 
@@ -133,7 +137,8 @@ pub(crate) fn switch_to(lab: &Lab, family: Family, to: UplinkId, dead: &[UplinkI
 
 pub(crate) fn rescan(lab: &Lab, again: &Rescan) -> u64 {
     let again = again.clone();
-    on(lab, "gw", move || async move { switch::rescan(&mut kernel(), &again).await }).expect("the kernel does as asked")
+    let found = on(lab, "gw", move || async move { switch::rescan(&mut kernel(), &again).await });
+    found.expect("the kernel does as asked").iter().map(|(_, flows)| flows).sum()
 }
 
 pub(crate) fn flows(lab: &Lab, selector: Selector, family: Family) -> Vec<Flow> {

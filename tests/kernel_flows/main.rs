@@ -108,9 +108,9 @@ fn f38_an_idle_client_learns_by_the_nudge_and_by_nothing_else() {
     wait_for("nothing is said", || start.elapsed() > Duration::from_millis(300));
     assert_eq!(idle.error(), None, "its flow is gone, and it cannot know");
     let start = Instant::now();
-    let nudged = on(&lab, "gw", || async move { kernel::kernel().nudge(&lost).await }).expect("sent");
+    let nudged = on(&lab, "gw", || async move { kernel::kernel().nudge(&[&lost]).await }).expect("sent");
     wait_for("the client learns", || idle.error().is_some());
-    assert_eq!((nudged, idle.error()), (1, Some(ErrorKind::ConnectionReset)));
+    assert_eq!((nudged, idle.error()), (vec![1], Some(ErrorKind::ConnectionReset)));
     assert!(idle.failed_after(start).is_some_and(|after| after < AT_ONCE));
 }
 

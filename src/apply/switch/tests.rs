@@ -62,9 +62,10 @@ impl SwitchKernel for Fake {
         Ok(())
     }
 
-    async fn nudge(&mut self, flows: &[Flow]) -> Result<u64, Refused> {
-        self.call("nudge", format!(" {}", flows.len()))?;
-        Ok(flows.len() as u64)
+    async fn nudge(&mut self, lists: &[&[Flow]]) -> Result<Vec<u64>, Refused> {
+        let counts: Vec<u64> = lists.iter().map(|flows| flows.len() as u64).collect();
+        self.call("nudge", format!(" {}", counts.iter().sum::<u64>()))?;
+        Ok(counts)
     }
 }
 
@@ -137,6 +138,16 @@ async fn f18_no_flow_goes_without_somewhere_better_to_go() {
 }
 
 #[tokio::test]
+async fn each_dead_uplink_has_its_own_figures() {
+    let mut kernel = with_flows();
+    let report = switch(&mut kernel, &wanted(&[A], &[UplinkId(2)], &[A, B])).await.expect("nothing refuses");
+    assert_eq!((report.flows_reset, report.nudged), (3, 3));
+    let of = |uplink, flows| Ended { uplink, reset: flows, nudged: flows };
+    assert_eq!(report.ended, [of(A, 2), of(B, 1)]);
+    assert_eq!(kernel.calls.iter().filter(|call| call.starts_with("nudge")).count(), 1, "at one pace for all");
+}
+
+#[tokio::test]
 async fn a_dead_uplink_that_stays_in_use_keeps_its_flows() {
     let mut kernel = with_flows();
     switch(&mut kernel, &wanted(&[A], &[A, UplinkId(2)], &[A, B])).await.expect("nothing refuses");
@@ -178,8 +189,8 @@ async fn f21_a_refused_delete_is_an_error_but_the_next_uplink_is_cleared_all_the
 async fn a_second_look_removes_and_counts_what_slipped_through() {
     let mut kernel = with_flows();
     let again = Rescan { family: Family::V4, path: PathId::DEFAULT, dead: vec![A] };
-    assert_eq!(rescan(&mut kernel, &again).await.expect("nothing refuses"), 2);
-    assert_eq!(rescan(&mut kernel, &again).await.expect("nothing refuses"), 0);
+    assert_eq!(rescan(&mut kernel, &again).await.expect("nothing refuses"), [(A, 2)]);
+    assert_eq!(rescan(&mut kernel, &again).await.expect("nothing refuses"), []);
     assert!(again.is_overtaken_by(&wanted(&[B], &[A], &[])));
     assert!(!again.is_overtaken_by(&wanted(&[A], &[B], &[])));
 }
