@@ -10,7 +10,7 @@ use std::path::Path;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use client::{Client, ClientError, ask};
-pub use server::{Answer, BindError, Incoming, Peer, Server};
+pub use server::{AdmitError, Answer, BindError, Incoming, Peer, Server};
 
 /// Connects without ever waiting: a daemon that hangs with a full backlog is `WouldBlock`, not a hanging client.
 fn connect(path: &Path) -> io::Result<Socket> {

@@ -2,8 +2,9 @@
 //! Pure: [`protocol`] (what may be asked), [`frame`] (how it stands on the wire), [`status`] (the one answer that
 //! screen, command and metric all read), `rate`. The edge is [`io`].
 //!
-//! Who may open the socket may read. Only root and members of the config's `control.group` may change anything; the
-//! kernel says who the other end is (`SO_PEERCRED`), never the frame.
+//! Root, the daemon's own group and members of the config's `control.group` may open the socket, and so read. Only root
+//! and members of `control.group` may change anything; the kernel says who the other end is (`SO_PEERCRED`), never the
+//! frame.
 
 pub mod frame;
 pub mod io;

@@ -26,7 +26,7 @@ use super::{Options, RunError, World, clock};
 use crate::apply::desired::Selections;
 use crate::apply::switch::{Ended, Rescan};
 use crate::config::model::{Family, Gateway, PathId, Uplink, UplinkId};
-use crate::control::io::{Answer, Incoming, Server};
+use crate::control::io::{AdmitError, Answer, Incoming, Server};
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
 use crate::control::snapshot::{Process, Snapshot};
 use crate::control::status::{ConfigStatus, InternetState, Status};
@@ -127,12 +127,21 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let seed = random_seed();
     let core = Recorder::new(&config, seed, adopted, clock::now(), recording);
 
-    let (fenced, warnings) = fence(&options);
+    let (fenced, mut warnings) = fence(&options);
     // Has a thread of its own, which must be inside the fence.
     let mut chronicle = Chronicle::new(&config, started);
     let switches = unmet_switches(&config, &state);
     for warning in warnings.iter().chain(&switches) {
         tracing::warn!("{warning}");
+    }
+    match server.trouble() {
+        Some(error @ AdmitError::Acl { .. }) => {
+            warnings.push(chain(error));
+            tracing::warn!("{}", chain(error));
+        }
+        // A box without operators is no fault.
+        Some(error @ AdmitError::NoGroup { .. }) => tracing::info!("{error}"),
+        None => {}
     }
 
     let (jobs, jobs_in) = mpsc::channel(JOBS);

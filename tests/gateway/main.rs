@@ -1,6 +1,7 @@
 //! The real binary on a gateway of its own: a network namespace per test, with lines made as the test needs them. Needs
 //! the right to make namespaces; without it the tests fail, since a skipped test proves nothing.
 
+mod access;
 mod cause;
 mod place;
 mod plan;

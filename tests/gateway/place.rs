@@ -279,8 +279,7 @@ impl Drop for Provider {
 
 /// The same command as somebody with no rights. Where only root is mapped, as root without capabilities.
 pub(crate) fn unprivileged(command: &Command) -> Command {
-    let everybody = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.trim().ends_with("4294967295"));
-    let mut weak = if everybody {
+    let mut weak = if everybody_is_there() {
         let mut weak = Command::new(command.get_program());
         weak.uid(NOBODY).gid(NOBODY);
         weak
@@ -293,7 +292,12 @@ pub(crate) fn unprivileged(command: &Command) -> Command {
     weak
 }
 
-const NOBODY: u32 = 65_534;
+/// In a user namespace of an ordinary user there is only root.
+pub(crate) fn everybody_is_there() -> bool {
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.trim().ends_with("4294967295"))
+}
+
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// Puts an empty folder over this one, for this thread and what it starts.
 pub(crate) fn hide(folder: &Path) {

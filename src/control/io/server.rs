@@ -94,12 +94,22 @@ pub enum BindError {
     Io { path: PathBuf, source: io::Error },
 }
 
+/// The socket works all the same, for root and the daemon's own group.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    #[error("there is no group {group} (control.group), so nobody but root may change things")]
+    NoGroup { group: String },
+    #[error("members of group {group} (control.group) cannot open the control socket")]
+    Acl { group: String, source: io::Error },
+}
+
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
     inode: Option<u64>,
     shared: Arc<Shared>,
+    trouble: Option<AdmitError>,
 }
 
 #[derive(Debug)]
@@ -112,8 +122,8 @@ struct Shared {
 
 impl Server {
     /// Must be called inside a tokio runtime. The socket appears whole: mode 0660 before it has its name, in place of one
-    /// that a crash left behind. Who may open it is decided by the group of the process (or of a setgid folder); who may
-    /// change things by `group`, the config's `control.group`.
+    /// that a crash left behind. Besides root, the group of the process may open it (`front` is in it), and `group`, the
+    /// config's `control.group`, which may change things as well.
     pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, BindError> {
         let failed = |source| BindError::Io { path: path.to_owned(), source };
         match connect(path) {
@@ -133,6 +143,7 @@ impl Server {
         }
         let listener = UnixListener::bind(&fresh).map_err(failed)?;
         std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        let trouble = group.and_then(|group| admit(&fresh, group).err());
         std::fs::rename(&fresh, path).map_err(failed)?;
         let shared = Shared {
             group: group.map(str::to_owned),
@@ -140,7 +151,12 @@ impl Server {
             dropped: Arc::default(),
             started: tokio::time::Instant::now(),
         };
-        Ok(Self { listener, path: path.to_owned(), inode: inode(path), shared: Arc::new(shared) })
+        Ok(Self { listener, path: path.to_owned(), inode: inode(path), shared: Arc::new(shared), trouble })
+    }
+
+    /// Why the members of `group` cannot open the socket, if so.
+    pub fn trouble(&self) -> Option<&AdmitError> {
+        self.trouble.as_ref()
     }
 
     /// Requests and connections that were turned away, for `causeway_queue_dropped_total{queue="control"}`.
@@ -352,6 +368,31 @@ impl Connection {
             self.write(id, &Reply::Events(lines)).await?;
         }
     }
+}
+
+/// Lets one more group open the socket. By an access list, since a process without rights may not give a file to a group
+/// that it is not in. Linux writes the list as `posix_acl_xattr.h` says: a version, then tag, permissions and id of each.
+fn admit(socket: &Path, group: &str) -> Result<(), AdmitError> {
+    const VERSION: u32 = 2;
+    const READ_WRITE: u16 = 6;
+    const NOBODY: u32 = u32::MAX;
+    let group_id = Group::from_name(group).ok().flatten().map(|group| group.gid.as_raw());
+    let group_id = group_id.ok_or_else(|| AdmitError::NoGroup { group: group.to_owned() })?;
+    let (user, own_group, other_group, mask, others) = (0x01, 0x04, 0x08, 0x10, 0x20);
+    let mut list = VERSION.to_le_bytes().to_vec();
+    for (tag, permissions, id) in [
+        (user, READ_WRITE, NOBODY),
+        (own_group, READ_WRITE, NOBODY),
+        (other_group, READ_WRITE, group_id),
+        (mask, READ_WRITE, NOBODY),
+        (others, 0_u16, NOBODY),
+    ] {
+        list.extend_from_slice(&u16::to_le_bytes(tag));
+        list.extend_from_slice(&permissions.to_le_bytes());
+        list.extend_from_slice(&id.to_le_bytes());
+    }
+    rustix::fs::setxattr(socket, "system.posix_acl_access", &list, rustix::fs::XattrFlags::empty())
+        .map_err(|error| AdmitError::Acl { group: group.to_owned(), source: error.into() })
 }
 
 fn peer(stream: &UnixStream) -> io::Result<Peer> {
