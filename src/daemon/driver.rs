@@ -1,9 +1,13 @@
 //! The task that owns the engine. It reads the clock once a turn, feeds what came in, and hands out what follows. A turn
 //! takes microseconds; whatever waits (kernel, filter, disk, clients) waits in a task of its own.
 
+mod answers;
+mod gateway;
+mod inputs;
+mod start;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,42 +20,32 @@ use tokio::sync::mpsc;
 use super::alarm::Alarm;
 use super::chronicle::{Chronicle, Place};
 use super::filter::{self, Filtered};
-use super::gateways::{Gateways, Heard};
-use super::hands::{Done, Hands, JOBS, Job, Look, chain, selection_of};
+use super::gateways::Gateways;
+use super::hands::{Done, Hands, JOBS, Job, Look, chain};
 use super::meter::{self, Order, Reading};
 use super::recorder::{Recorder, Recording};
-use super::report::{self, Around};
 use super::usage::Usage;
 use super::{Options, RunError, World, clock};
 use crate::apply::desired::Selections;
-use crate::apply::switch::{Ended, Rescan};
-use crate::config::model::{Family, Gateway, PathId, Uplink, UplinkId};
-use crate::control::io::{AdmitError, Answer, Incoming, Server};
-use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
-use crate::control::snapshot::{Process, Snapshot};
-use crate::control::status::{ConfigStatus, InternetState, Status};
+use crate::apply::switch::Rescan;
+use crate::config::model::{Family, PathId, UplinkId};
+use crate::control::io::{AdmitError, Incoming, Server};
+use crate::control::status::{ConfigStatus, InternetState};
 use crate::engine::Engine;
-use crate::engine::action::{Action, DrillRefusal, Fact, Switch};
-use crate::engine::event::{Command, Event, Link};
-use crate::fence::{Fence, FenceError};
-use crate::health::line::Line;
-use crate::health::local::Gateway as Hop;
-use crate::health::{Cause, State as Health, Verdict};
+use crate::engine::action::{Action, Fact, Switch};
+use crate::engine::event::Event;
+use crate::health::State as Health;
 use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::netlink::monitor::{Hint, Monitor, RECEIVE_BUFFER};
 use crate::kernel::nft::{Nft, NftWatch};
-use crate::kernel::numbers::path_table;
-use crate::kernel::observe::observe;
 use crate::kernel::ruleset::{Learnt, Ruleset};
-use crate::kernel::state::State;
-use crate::kernel::sysctl;
-use crate::policy::Selection;
 use crate::probe::io::{Prober, Roots};
-use crate::telemetry::counts::{Flows, Queue, Repair};
+use crate::telemetry::counts::Queue;
 use crate::telemetry::events::{self, Kind};
-use crate::telemetry::io::process;
 use crate::time::Instant;
+pub(super) use start::adopted;
+use start::{fence, random_seed, set_switches, unmet_switches, waits};
 
 /// Kernel messages come in groups: one look for all of them.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -389,64 +383,6 @@ impl Driver {
         }
     }
 
-    /// Asks the gateways of lines that may have fallen silent, and forgets those of the others.
-    fn follow_gateway(&mut self, fact: &Fact, now: Instant) {
-        let (uplink, family) = match fact {
-            Fact::Transition { uplink, family, .. } | Fact::OutageOpened { uplink, family, .. } => (*uplink, *family),
-            Fact::ProbeSettled { .. }
-            | Fact::Suspicion { .. }
-            | Fact::Switch(_)
-            | Fact::Switched { .. }
-            | Fact::SwitchFailed { .. }
-            | Fact::NotSwitched { .. }
-            | Fact::OutageClosed { .. }
-            | Fact::TargetSuspect { .. }
-            | Fact::Locked { .. }
-            | Fact::Preferred { .. }
-            | Fact::Drill { .. }
-            | Fact::Stalled { .. }
-            | Fact::Budget { .. } => return,
-        };
-        let Some(line) = self.engine().line(uplink, family) else { return };
-        if line.state() == Health::Suspect || line.verdict() == Some(Verdict::Silent) {
-            self.gateways.ask(uplink, family, now);
-        } else if self.gateways.forget(uplink, family) {
-            self.observe_one(Event::Neighbour { uplink, family, reachable: None }, now);
-            // It works again before anybody could tell.
-            self.placed(uplink, family, now);
-        }
-    }
-
-    /// A silence whose place nobody can tell yet.
-    fn is_place_open(&self, uplink: UplinkId, family: Family) -> bool {
-        let silent = |line: &Line| line.verdict() == Some(Verdict::Silent);
-        self.gateways.is_open(uplink, family) && self.engine().line(uplink, family).is_some_and(silent)
-    }
-
-    fn look_at_gateway(&mut self, uplink: UplinkId, family: Family, ask: bool, now: Instant) {
-        let gateway = self.engine().line(uplink, family).and_then(Line::gateway);
-        if let (Some(Hop::Via(address)), Some(link)) = (gateway, self.indices[uplink.index()]) {
-            self.looks.try_send(Look::Gateway { uplink, family, link, address, ask }).ok();
-        } else {
-            self.heard(uplink, family, Heard::Never, now);
-        }
-    }
-
-    fn heard(&mut self, uplink: UplinkId, family: Family, heard: Heard, now: Instant) {
-        if let Some(answers) = self.gateways.handle(uplink, family, heard, now) {
-            self.observe_one(Event::Neighbour { uplink, family, reachable: Some(answers) }, now);
-        }
-        if !self.gateways.is_open(uplink, family) {
-            self.placed(uplink, family, now);
-        }
-    }
-
-    fn placed(&mut self, uplink: UplinkId, family: Family, now: Instant) {
-        let cause = self.engine().line(uplink, family).and_then(Line::cause);
-        let config = Arc::clone(&self.world.config);
-        self.chronicle.placed(uplink, family, cause.unwrap_or(Cause::Path), &config, now);
-    }
-
     fn internet(&self) -> InternetState {
         let carried = Family::BOTH.into_iter().flat_map(|family| {
             self.engine().path(PathId::DEFAULT, family).selection.uplinks().map(move |uplink| (family, uplink))
@@ -469,401 +405,4 @@ impl Driver {
         }
         state
     }
-
-    // --- what came in
-
-    fn done(&mut self, done: Done, now: Instant) {
-        match done {
-            Done::Switched { switch, report } => {
-                let Switch { serial, path, family, decided, .. } = *switch;
-                let flows = Flows { reset: report.flows_reset, nudged: report.nudged, stragglers: 0 };
-                self.chronicle.flows(serial, flows);
-                self.ended(&report.ended);
-                if let Some(rescan) = report.rescan {
-                    self.rescans.extend(Rescan::AFTER.map(|after| (now + after, rescan.clone())));
-                }
-                // Counted from the decision, so that waiting for the task is part of it.
-                let took = now.since(decided);
-                self.core.handle(Event::Switched { path, family, serial, took }, now);
-            }
-            Done::SwitchFailed { switch, error } => {
-                tracing::error!("switch refused: {error}");
-                self.chronicle.counts.apply_failed(Repair::Route);
-                let Switch { serial, path, family, .. } = *switch;
-                self.core.handle(Event::SwitchFailed { path, family, serial }, now);
-                self.look_at.push(now);
-            }
-            Done::Ended { ended, rescan } => {
-                if let Some(rescan) = rescan {
-                    self.rescans.extend(Rescan::AFTER.map(|after| (now + after, rescan.clone())));
-                }
-                self.ended(&ended);
-            }
-            Done::Stragglers { flows } => {
-                for (uplink, stragglers) in flows {
-                    self.chronicle.counts.flows(uplink, Flows { stragglers, ..Flows::default() });
-                }
-            }
-            Done::FlowsFailed { error } => {
-                tracing::error!("flows not ended: {error}");
-                self.chronicle.counts.apply_failed(Repair::Conntrack);
-            }
-            Done::Looked { state, repaired } => {
-                let changed = self.observed(&state, now);
-                if !changed && !self.moved && !repaired.is_empty() {
-                    self.repaired(&repaired, now);
-                }
-                self.moved = changed;
-                self.become_ready();
-            }
-            Done::LookFailed { error, state } => {
-                tracing::error!("{}", chain(&error));
-                self.chronicle.counts.apply_failed(Repair::Route);
-                if let Some(state) = state {
-                    self.observed(&state, now);
-                }
-                self.look_at.push(now + OVERRUN_EVERY);
-                self.become_ready();
-            }
-            Done::Alive => {
-                sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
-            }
-            Done::Gateway { uplink, family, heard } => self.heard(uplink, family, heard, now),
-        }
-    }
-
-    /// Each uplink is charged with its own.
-    fn ended(&mut self, ended: &[Ended]) {
-        for Ended { uplink, reset, nudged } in ended {
-            self.chronicle.counts.flows(*uplink, Flows { reset: *reset, nudged: *nudged, stragglers: 0 });
-        }
-    }
-
-    /// The first look is over: what the engine wants is what the kernel has.
-    fn become_ready(&mut self) {
-        if !std::mem::replace(&mut self.ready, true) {
-            sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
-        }
-    }
-
-    fn repaired(&mut self, steps: &[String], now: Instant) {
-        for step in steps {
-            let kind = if step.contains(" rule") { Repair::Rule } else { Repair::Route };
-            self.chronicle.counts.repaired(kind, 1);
-            let line =
-                events::Line::new(Kind::KernelRepaired, format!("somebody changed what is ours; put right: {step}"));
-            self.chronicle.write(&line, now);
-        }
-    }
-
-    /// Tells the engine what changed since it was last told. Returns whether anything did.
-    fn observed(&mut self, state: &State, now: Instant) -> bool {
-        let config = Arc::clone(&self.world.config);
-        let mut come = false;
-        for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {
-            let index = state.link(&uplink.device).map(|(index, _)| index);
-            let before = std::mem::replace(&mut self.indices[id.index()], index);
-            if before != index {
-                if index.is_none() {
-                    tracing::warn!("{}, which is gone", waits(uplink));
-                } else if before.is_none() && self.ready {
-                    tracing::info!("uplink {}: device {} is there", uplink.name, uplink.device);
-                }
-                come |= index.is_some() && self.ready;
-                self.orders.try_send(Order::Link { uplink: id, index }).ok();
-                self.prober.link_changed(id);
-            }
-        }
-        let mut changed = false;
-        for mut event in observe(&config, state) {
-            if let Event::Neighbour { uplink, family, reachable } = &mut event
-                && !self.gateways.is_asked(*uplink, *family)
-            {
-                *reachable = None;
-            }
-            changed |= self.observe_one(event, now);
-        }
-        if come {
-            // A device comes with switches of its own.
-            self.switches = unmet_switches(&config, state);
-            for unmet in &self.switches {
-                tracing::warn!("{unmet}");
-            }
-        }
-        changed
-    }
-
-    fn observe_one(&mut self, event: Event, now: Instant) -> bool {
-        let key = match &event {
-            Event::Link { uplink, .. } => (*uplink, 0, None),
-            Event::Address { uplink, family, .. } => (*uplink, 1, Some(*family)),
-            Event::Gateway { uplink, family, .. } => (*uplink, 2, Some(*family)),
-            Event::Neighbour { uplink, family, .. } => (*uplink, 3, Some(*family)),
-            Event::Counters { .. }
-            | Event::ProbeSent { .. }
-            | Event::ProbeUnsent { .. }
-            | Event::EchoReply { .. }
-            | Event::ProbeAnswered { .. }
-            | Event::Switched { .. }
-            | Event::SwitchFailed { .. }
-            | Event::Usage { .. }
-            | Event::LocalTime { .. }
-            | Event::Command { .. } => return false,
-        };
-        if self.seen.get(&key) == Some(&event) {
-            return false;
-        }
-        if let Event::Link { uplink, .. } = &event {
-            self.prober.link_changed(*uplink);
-        } else if let Event::Address { uplink, family, .. } = &event {
-            self.prober.source_changed(*uplink, *family);
-        }
-        self.seen.insert(key, event.clone());
-        self.chronicle.counts.fold_event(&event);
-        self.core.handle(event, now);
-        // Whether a neighbour answers is nothing that a plan follows from.
-        key.1 != 3
-    }
-
-    fn hint(&mut self, hint: Hint, now: Instant) {
-        let mut look = now + COALESCE;
-        match hint {
-            Hint::Link { name, link, .. } => {
-                let uplinks = self.world.config.uplinks.iter();
-                let found = (0u8..).zip(uplinks).find(|(_, uplink)| uplink.device.as_str() == name);
-                if let Some((index, _)) = found {
-                    // A cable that was plugged in is believed after a look: addresses and routes come with it.
-                    if link != Link::Up {
-                        self.observe_one(Event::Link { uplink: UplinkId(index), link }, now);
-                    }
-                } else if !self.is_ours(&name) {
-                    return;
-                }
-            }
-            Hint::Overrun => {
-                self.chronicle.counts.netlink_overrun();
-                look = now.max(self.overrun + OVERRUN_EVERY);
-                self.overrun = look;
-            }
-            Hint::Addresses { .. } | Hint::Routes { .. } | Hint::Rules => {}
-        }
-        if !self.look_at.iter().any(|at| *at <= look) {
-            self.look_at.push(look);
-        }
-    }
-
-    fn is_ours(&self, device: &str) -> bool {
-        self.world.config.networks.iter().flat_map(|network| &network.ports).any(|port| port.as_str() == device)
-    }
-
-    fn reading(&mut self, Reading { uplink, counters, watched }: Reading, now: Instant) {
-        let event = Event::Counters {
-            uplink,
-            received: counters.received,
-            sent: counters.sent,
-            received_bytes: counters.received_bytes,
-            sent_bytes: counters.sent_bytes,
-        };
-        self.chronicle.counts.fold_event(&event);
-        if watched {
-            self.core.handle(event, now);
-        }
-        if self.world.config.uplink(uplink).metered.is_some() {
-            let today = clock::wall_ms().map(|_| jiff::Zoned::now().date());
-            let bytes = self.usage.handle_counters(&self.world.config, uplink, counters, today);
-            if let Some(bytes) = bytes.filter(|bytes| *bytes != self.engine().usage(uplink)) {
-                self.core.handle(Event::Usage { uplink, bytes }, now);
-            }
-        }
-    }
-
-    fn filtered(&mut self, filtered: Filtered, now: Instant) {
-        match filtered {
-            Filtered::Repaired(found) => {
-                self.chronicle.counts.repaired(Repair::Nft, 1);
-                let line =
-                    events::Line::new(Kind::KernelRepaired, format!("the packet filter was {found:?}; loaded again"));
-                self.chronicle.write(&line, now);
-            }
-            Filtered::Failed(error) => {
-                self.chronicle.counts.apply_failed(Repair::Nft);
-                let line = events::Line::new(
-                    Kind::ApplyFailed,
-                    format!("the packet filter cannot be kept: {}", chain(&error)),
-                );
-                self.chronicle.write(&line, now);
-            }
-        }
-    }
-
-    // --- what is asked
-
-    fn asked(&mut self, Incoming { request, peer, reply }: Incoming, now: Instant) {
-        let answer: Answer = match request {
-            Request::Status => Reply::Status(Box::new(self.status(now))).into(),
-            Request::Snapshot => {
-                let snapshot = Snapshot {
-                    status: self.status(now),
-                    counts: self.chronicle.counts.clone(),
-                    process: Process { sandboxed: self.sandboxed, ..process(clock::wall_ms().is_some()) },
-                };
-                Reply::Snapshot(Box::new(snapshot)).into()
-            }
-            Request::Events { since_ms, follow: false } => Reply::Events(self.chronicle.kept(since_ms, now)).into(),
-            Request::Events { since_ms, follow: true } => {
-                Answer::Follow { kept: self.chronicle.kept(since_ms, now), live: self.chronicle.follow() }
-            }
-            Request::ConfigInfo => Reply::Config(self.config_status(now)).into(),
-            Request::Version => Reply::Version(crate::VERSION.to_owned()).into(),
-            Request::Use { uplink, for_ms } => self.prefer(&uplink, for_ms, peer.by(), now).into(),
-            Request::UseAutomatic => {
-                self.command(Command::UseAutomatic, peer.by(), now);
-                Reply::Done("the choice is automatic again".to_owned()).into()
-            }
-            Request::Lock => {
-                self.command(Command::Lock, peer.by(), now);
-                Reply::Done("locked: no switch but away from a dead line, until `causeway unlock`".to_owned()).into()
-            }
-            Request::Unlock => {
-                self.command(Command::Unlock, peer.by(), now);
-                Reply::Done("unlocked: the choice is automatic again".to_owned()).into()
-            }
-            Request::Drill { uplink } => self.drill(&uplink, peer.by(), now).into(),
-        };
-        // The client has gone: nobody is told.
-        reply.send(answer).ok();
-    }
-
-    fn command(&mut self, command: Command, by: String, now: Instant) {
-        self.core.handle(Event::Command { command, by }, now);
-    }
-
-    fn find(&self, name: &str) -> Result<UplinkId, Reply> {
-        let config = &self.world.config;
-        let found = config.uplink_ids().find(|id| config.uplink(*id).name.as_str() == name);
-        found.ok_or_else(|| {
-            let names: Vec<&str> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
-            let refusal = Refusal::new(RefusalKind::NotFound, format!("there is no uplink `{name}`"));
-            Reply::Refused(refusal.hint(format!("the config has {}", names.join(", "))))
-        })
-    }
-
-    fn prefer(&mut self, name: &str, for_ms: Option<u64>, by: String, now: Instant) -> Reply {
-        let uplink = match self.find(name) {
-            Ok(uplink) => uplink,
-            Err(refused) => return refused,
-        };
-        if !self.world.config.paths.iter().any(|path| path.uplinks().any(|id| id == uplink)) {
-            return Reply::Refused(
-                Refusal::new(RefusalKind::Failed, format!("no path lists uplink {name}"))
-                    .hint("add it to `prefer` of a path in the config"),
-            );
-        }
-        self.command(Command::Use { uplink, for_time: for_ms.map(Duration::from_millis) }, by, now);
-        let until = for_ms.map_or_else(
-            || "until told otherwise".to_owned(),
-            |ms| format!("for {} min, then automatic again", ms.div_ceil(60_000)),
-        );
-        Reply::Done(format!(
-            "{name} is preferred {until}; if it fails before that, another line takes over all the same"
-        ))
-    }
-
-    fn drill(&mut self, name: &str, by: String, now: Instant) -> Reply {
-        let uplink = match self.find(name) {
-            Ok(uplink) => uplink,
-            Err(refused) => return refused,
-        };
-        let refusal = self.engine().refuse_drill(uplink);
-        self.command(Command::Drill { uplink }, by, now);
-        let why = match refusal {
-            None => {
-                let lasts = crate::engine::drill::LASTS.as_secs();
-                return Reply::Done(format!(
-                    "{name} carries new sessions for {lasts} s, running ones stay; `causeway events` tells how it went"
-                ));
-            }
-            Some(DrillRefusal::NotUp) => format!("{name} is not up"),
-            Some(DrillRefusal::AlreadyRunning) => "a drill is running".to_owned(),
-            Some(DrillRefusal::Locked) => "the choice is locked".to_owned(),
-            Some(DrillRefusal::InUse) => format!("{name} carries the traffic already"),
-            Some(DrillRefusal::NoPath) => format!("no path lists uplink {name}"),
-        };
-        Reply::Refused(Refusal::new(RefusalKind::NotNow, format!("no drill now: {why}")))
-    }
-
-    fn config_status(&self, now: Instant) -> ConfigStatus {
-        ConfigStatus { applied: report::moment(self.started, now), ..self.config.clone() }
-    }
-
-    fn status(&mut self, now: Instant) -> Status {
-        let state = self.internet();
-        let internet_since = self.chronicle.internet(state, now);
-        let config = self.config_status(now);
-        let mut warnings = self.warnings.clone();
-        warnings.extend_from_slice(&self.switches);
-        for (id, uplink) in self.world.config.uplink_ids().zip(&self.world.config.uplinks) {
-            if self.indices[id.index()].is_none() {
-                warnings.push(waits(uplink));
-            }
-            for family in Family::BOTH.into_iter().filter(|family| uplink.has(*family)) {
-                if let Some(error) = self.prober.trouble(id, family) {
-                    warnings.push(format!("uplink {} cannot be probed over {family}: {}", uplink.name, chain(error)));
-                }
-            }
-        }
-        let around = Around {
-            chronicle: &self.chronicle,
-            usage: &self.usage,
-            config: &config,
-            warnings: &warnings,
-            gateways: &self.gateways,
-            started: self.started,
-            internet_since,
-        };
-        report::status(self.core.engine(), &around, now)
-    }
-}
-
-/// All handles are open and nothing from outside was read: from here on the process has only what it needs. Where the
-/// kernel has no such fences forwarding goes on, and the status says so.
-fn fence(options: &Options) -> (bool, Vec<String>) {
-    let sockets = options.socket.parent().unwrap_or(Path::new("/"));
-    let fenced = Fence::run(&options.config_file, &options.state, sockets).enter();
-    let errors = [fenced.landlock.as_ref().err(), fenced.seccomp.as_ref().err()];
-    let told = |error: &FenceError| format!("the daemon is not fenced in: {}", chain(error));
-    (fenced.is_whole(), errors.into_iter().flatten().map(told).collect())
-}
-
-fn waits(uplink: &Uplink) -> String {
-    format!("uplink {} waits for device {}", uplink.name, uplink.device)
-}
-
-/// What the path tables hold already: the choice of the daemon that ran before.
-pub(super) fn adopted(world: &World, state: &State) -> Vec<(PathId, Family, Selection)> {
-    let held = |path: PathId, family: Family| {
-        let selection = selection_of(world, state, state.routes_in(family, path_table(path)).next());
-        (!selection.is_empty()).then_some((path, family, selection))
-    };
-    world.config.path_ids().flat_map(|path| Family::BOTH.map(|family| held(path, family))).flatten().collect()
-}
-
-/// Switches of the kernel that the config needs. The unit sets them before we start; elsewhere we try, once, since the
-/// fence forbids it later.
-fn set_switches(config: &Gateway, state: &State) {
-    let store = sysctl::store::Store::open();
-    for unmet in store.check(&sysctl::needs(config, |device| state.link(device).is_some())) {
-        // What could not be set is found again afterwards.
-        store.set(&unmet.need).ok();
-    }
-}
-
-fn unmet_switches(config: &Gateway, state: &State) -> Vec<String> {
-    let needs = sysctl::needs(config, |device| state.link(device).is_some());
-    sysctl::store::Store::open().check(&needs).iter().map(ToString::to_string).collect()
-}
-
-/// Only cookies and jitter come from it; the kernel's generator seeds both.
-fn random_seed() -> u64 {
-    getrandom::u64().unwrap_or_else(|_| clock::now().nanos())
 }
