@@ -10,7 +10,7 @@ use super::World;
 use super::gateways::Heard;
 use crate::apply::desired::Selections;
 use crate::apply::exec::{self, ApplyError, Kernel, KernelError};
-use crate::apply::switch::{self, Rescan, SwitchError, SwitchKernel};
+use crate::apply::switch::{self, Ended, Rescan, SwitchError, SwitchKernel};
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::conntrack::{Conntrack, ConntrackError};

@@ -11,8 +11,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::telemetry::events::Line;
 use crate::telemetry::limit::Limiter;
