@@ -23,6 +23,7 @@ pub mod policy;
 pub mod probe;
 pub mod telemetry;
 pub mod time;
+pub mod trust;
 
 /// The release, as people and metrics are told.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
