@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use causeway::cli::config as command;
-use causeway::config::{self, Kind};
+use causeway::config::fleet::Fleet;
+use causeway::config::{self, Faults, Kind};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
@@ -17,6 +18,15 @@ fn every_example_loads() {
     for file in examples {
         if let Err(faults) = config::parse(&shown(&file), &read(&file)) {
             panic!("{faults}");
+        }
+    }
+    let fleets = folders("configs/examples");
+    assert!(fleets.len() >= 2);
+    for folder in fleets {
+        let fleet = fleet(&folder).unwrap_or_else(|faults| panic!("{faults}"));
+        for site in &fleet.sites {
+            let branch = fleet.branch(site).unwrap_or_else(|error| panic!("{}: {error}", site.name));
+            assert_eq!(branch.gateway.site.name, site.identity.name);
         }
     }
 }
@@ -37,13 +47,38 @@ fn every_bad_file_gives_its_message() {
     }
 }
 
+/// A standard alone is a file, what takes a whole fleet is a folder; both have their message beside them.
+#[test]
+fn every_bad_fleet_gives_its_message() {
+    let bad = "configs/invalid/fleet";
+    for case in files(bad, "toml").into_iter().chain(folders(bad)) {
+        let name = shown(&case);
+        let faults = if case.is_dir() {
+            fleet(&case).err()
+        } else {
+            config::fleet::check_standard_file(&name, &read(&case)).err()
+        };
+        let Some(faults) = faults else { panic!("{name} has no fault") };
+        let kind = name.trim_end_matches(".toml").split("--").next().expect("a part");
+        assert!(faults.faults.iter().any(|fault| fault.kind.name() == kind), "{name} is not about {kind}:\n{faults}");
+        compare(&case.with_extension("msg"), &faults.to_string());
+    }
+    for message in files(bad, "msg") {
+        let case = message.with_extension("");
+        assert!(case.is_dir() || case.with_extension("toml").exists(), "{} has no case", message.display());
+    }
+}
+
 #[test]
 fn every_rule_has_a_bad_file() {
-    let bad: Vec<String> = files("configs/invalid", "toml").iter().map(|file| shown(file)).collect();
+    let mut bad = files("configs/invalid", "toml");
+    bad.extend(files("configs/invalid/fleet", "toml"));
+    bad.extend(folders("configs/invalid/fleet"));
+    let bad: Vec<String> = bad.iter().map(|file| shown(file).trim_end_matches(".toml").to_owned()).collect();
     // The file of the rule about size is made by the next test.
     for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::FileTooLarge) {
-        let (alone, one_of) = (format!("{}.toml", kind.name()), format!("{}--", kind.name()));
-        assert!(bad.iter().any(|file| *file == alone || file.starts_with(&one_of)), "no configs/invalid/{alone}");
+        let (alone, one_of) = (kind.name(), format!("{}--", kind.name()));
+        assert!(bad.iter().any(|file| file == alone || file.starts_with(&one_of)), "no configs/invalid/{alone}.toml");
     }
 }
 
@@ -66,7 +101,9 @@ fn all_faults_are_shown_in_the_order_of_the_lines() {
 
 #[test]
 fn the_schema_is_written_down() {
-    compare(Path::new("docs/schema/gateway.schema.json"), &format!("{:#}\n", config::schema()));
+    for (name, schema) in config::schemas() {
+        compare(Path::new(&format!("docs/schema/{name}.schema.json")), &format!("{schema:#}\n"));
+    }
 }
 
 #[test]
@@ -94,7 +131,7 @@ fn the_reference_has_every_key_as_the_schema_describes_it_and_every_rule() {
     let reference = read(Path::new("docs/config.md"));
     let first = |line: &'_ str| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned());
     let described: BTreeMap<String, &str> = reference.lines().filter_map(|line| Some((first(line)?, line))).collect();
-    let known = keys(&config::schema());
+    let known = every_key();
     for (key, description) in &known {
         let Some(row) = described.get(key) else { panic!("docs/config.md does not describe {key}") };
         for part in description.split(" Default: ") {
@@ -265,9 +302,27 @@ fn alternatives(schema: &Json) -> Vec<&Json> {
     schema["anyOf"].as_array().map_or_else(|| vec![schema], |list| list.iter().collect())
 }
 
-/// An uplink's own targets are written as the site's are, and described there.
+/// The keys of all files. Those of one gateway's file stand alone, as do those that only a standard has; the others carry
+/// the name of their file.
+fn every_key() -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    for (file, schema) in config::schemas() {
+        for (key, description) in keys(&schema) {
+            let fill_in = ["var", "len", "index"].iter().any(|end| key.ends_with(&format!(".{end}")));
+            if file == "standard" && fill_in && !key.starts_with("vars.") {
+                continue;
+            }
+            let key = if ["gateway", "standard"].contains(&file) { key } else { format!("{file}: {key}") };
+            known.entry(key).or_insert(description);
+        }
+    }
+    known
+}
+
+/// Targets are written alike wherever they stand, and described once.
 fn join(key: &str, name: &str) -> String {
-    let key = if key == "uplinks.NAME.targets" { "probes.targets" } else { key };
+    let alike = ["uplinks.NAME.targets", "apply.must_work", "services.check"];
+    let key = if alike.contains(&key) { "probes.targets" } else { key };
     if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") }
 }
 
@@ -293,6 +348,19 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     files.retain(|file| file.extension().is_some_and(|it| it == extension));
     files.sort();
     files
+}
+
+fn folders(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root(Path::new(folder))).expect(folder);
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    folders.retain(|folder| folder.is_dir() && folder.file_name().is_none_or(|name| name != "fleet"));
+    folders.sort();
+    folders
+}
+
+fn fleet(folder: &Path) -> Result<Fleet, Faults> {
+    let files = command::folder(&root(folder)).expect("a readable folder");
+    config::fleet::check(&shown(folder), &files)
 }
 
 fn read(file: &Path) -> String {

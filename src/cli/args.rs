@@ -109,7 +109,29 @@ pub enum Command {
 pub enum ConfigCommand {
     /// Is it valid? Needs no root; all faults are shown
     Check {
+        /// The file of one gateway, a standard, or the folder of a fleet
+        #[arg(value_name = "PATH")]
         file: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// What it says; of a fleet also what one branch gets
+    Show {
+        /// The file of one gateway, a standard, or the folder of a fleet
+        path: PathBuf,
+        /// One branch of a fleet, with its values filled in
+        #[arg(long)]
+        site: Option<String>,
+        /// The digest of what each branch of a fleet gets
+        #[arg(long)]
+        resolved: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// What changes from one to the other, in words, and whom it disturbs; ends with 1 if something does
+    Diff {
+        old: PathBuf,
+        new: PathBuf,
         #[arg(long)]
         json: bool,
     },
@@ -119,8 +141,12 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The JSON Schema of the file, for editors
-    Schema,
+    /// The JSON Schema of a file, for editors
+    Schema {
+        /// gateway, standard, site, inventory or office
+        #[arg(default_value = "gateway", value_parser = ["gateway", "standard", "site", "inventory", "office"])]
+        kind: String,
+    },
 }
 
 #[derive(Clone, Debug, clap::Args)]

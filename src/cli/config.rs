@@ -1,56 +1,64 @@
-//! `causeway config check` and `schema`. The only place that reads a config file for the command line.
+//! `causeway config check`, `show`, `diff` and `schema`: of one gateway's file, of a standard, of a fleet's folder.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+mod load;
+mod show;
+
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use serde_json::json;
 
 use super::exit::Exit;
-use crate::config::model::{Family, Gateway, limits};
-use crate::config::{self, Faults, words};
+use crate::config::model::{Bridged, Family, LinkName, Network};
+use crate::config::{self, Branch, Faults, words};
 
-/// `causeway config check FILE [--json]`: changes nothing and needs no root. What was understood goes to `out`; what is
+pub use load::{LoadError, Loaded, folder, load, read};
+pub use show::{differ, show};
+
+/// `causeway config check PATH [--json]`: changes nothing and needs no root. What was understood goes to `out`; what is
 /// wrong goes to `talk`, with `json` also to `out`. Gives the exit code.
 pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Write) -> io::Result<u8> {
     let name = file.display().to_string();
-    let text = match read(file) {
-        Ok(text) => text,
-        Err(error) => return unread(&name, &error, as_json, out, talk),
-    };
-    match config::parse(&name, &text) {
-        Ok(gateway) if as_json => {
-            let answer =
-                json!({ "schema_version": 1, "ok": true, "file": name, "summary": summary(&gateway), "faults": [] });
-            writeln!(out, "{answer:#}")?;
-            Ok(Exit::Done as u8)
-        }
-        Ok(gateway) => {
-            for line in summary(&gateway) {
-                writeln!(out, "{line}")?;
-            }
-            Ok(Exit::Done as u8)
-        }
-        Err(faults) => {
+    let lines = match load(file) {
+        Ok(Loaded::Gateway(branch)) => summary(&branch),
+        Ok(Loaded::Standard(standard)) => show::about(&standard),
+        Ok(Loaded::Fleet(fleet)) => show::fleet_lines(&fleet),
+        Err(LoadError::Unread { source, .. }) => return unread(&name, &source, as_json, out, talk),
+        Err(LoadError::Faults(faults)) => {
             if as_json {
                 writeln!(out, "{:#}", as_data(&faults))?;
             } else {
                 let count = faults.faults.len() + faults.left_out;
                 write!(talk, "{faults}\n{name}: {}\n", counted(count, "fault", "faults"))?;
             }
-            Ok(Exit::BadData as u8)
+            return Ok(Exit::BadData as u8);
+        }
+    };
+    if as_json {
+        let answer = json!({ "schema_version": 1, "ok": true, "file": name, "summary": lines, "faults": [] });
+        writeln!(out, "{answer:#}")?;
+    } else {
+        for line in lines {
+            writeln!(out, "{line}")?;
         }
     }
-}
-
-/// `causeway config schema`: the JSON Schema of the file, for editors.
-pub fn schema(out: &mut dyn Write) -> io::Result<u8> {
-    writeln!(out, "{:#}", config::schema())?;
     Ok(Exit::Done as u8)
 }
 
+/// `causeway config schema [KIND]`: the JSON Schema of a kind of file, for editors.
+pub fn schema(kind: &str, out: &mut dyn Write) -> io::Result<u8> {
+    match config::schemas().into_iter().find(|(name, _)| *name == kind) {
+        Some((_, schema)) => {
+            writeln!(out, "{schema:#}")?;
+            Ok(Exit::Done as u8)
+        }
+        None => Ok(Exit::Usage as u8),
+    }
+}
+
 /// What was understood, a line for each part.
-pub fn summary(gateway: &Gateway) -> Vec<String> {
+pub fn summary(branch: &Branch) -> Vec<String> {
+    let gateway = &branch.gateway;
     let mut lines = vec![format!(
         "{}: {}, {}, {}, {}, {}",
         gateway.site.name,
@@ -89,27 +97,54 @@ pub fn summary(gateway: &Gateway) -> Vec<String> {
             words::failback(&path.failback)
         ));
     }
-    for network in &gateway.networks {
-        let ports: Vec<&str> = network.ports.iter().map(|port| port.as_str()).collect();
-        let nets = [network.net.map(|net| net.to_string()), network.net6.map(|net| net.to_string())];
-        let nets: Vec<String> = nets.into_iter().flatten().collect();
-        let nets = if nets.is_empty() { "no address".to_owned() } else { nets.join(" and ") };
-        let isolated = if network.isolate { "; isolated" } else { "" };
-        lines.push(format!("  network {}: {nets} on {}{isolated}", network.name, ports.join(", ")));
-    }
+    lines.extend(gateway.networks.iter().map(network));
+    lines.extend(serving(branch));
     lines
 }
 
-/// One byte more than allowed is enough to be refused.
-pub(super) fn read(file: &Path) -> io::Result<String> {
-    let most = u64::try_from(limits::FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    File::open(file)?.take(most).read_to_end(&mut bytes)?;
-    if bytes.len() > limits::FILE_BYTES {
-        // A character may have been cut; the length is what matters.
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+fn network(network: &Network) -> String {
+    let nets = [network.net.map(|net| net.to_string()), network.net6.map(|net| net.to_string())];
+    let nets: Vec<String> = nets.into_iter().flatten().collect();
+    let nets = if nets.is_empty() { "no address".to_owned() } else { nets.join(" and ") };
+    let names = |ports: &[LinkName]| ports.iter().map(|port| port.as_str()).collect::<Vec<_>>().join(", ");
+    let mut line = format!("  network {}: {nets} on {}", network.name, names(&network.ports));
+    if let Some(Bridged { untagged, tagged, .. }) = &network.bridged {
+        let parts = [("untagged", names(untagged)), ("tagged", names(tagged))];
+        let parts = parts.iter().filter(|(_, names)| !names.is_empty()).map(|(how, names)| format!("{how} on {names}"));
+        line += &format!(" ({})", parts.collect::<Vec<_>>().join(", "));
     }
-    String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    let mut notes = Vec::new();
+    notes.extend(network.dhcp.as_ref().map(|dhcp| format!("dhcp {}", words::dhcp(dhcp))));
+    if !network.fixed.is_empty() {
+        notes.push(counted(network.fixed.len(), "fixed host", "fixed hosts"));
+    }
+    notes.extend(network.limit_down.map(|rate| format!("at most {} down", words::rate(rate))));
+    if network.isolate {
+        notes.push("isolated".to_owned());
+    }
+    notes.into_iter().fold(line, |line, note| format!("{line}; {note}"))
+}
+
+/// What serves the branch beside forwarding, where it is written.
+fn serving(branch: &Branch) -> Vec<String> {
+    let Branch { dns, access, services, responders, reports, .. } = branch;
+    let mut lines = Vec::new();
+    if dns.domain.is_some() || !dns.routes.is_empty() {
+        let domain = dns.domain.as_ref().map_or_else(|| "no domain".to_owned(), |domain| format!("domain {domain}"));
+        lines.push(format!("  dns: {domain}, {}", counted(dns.routes.len(), "zone of others", "zones of others")));
+    }
+    if !responders.is_empty() {
+        lines.push(format!("  proved by {}", counted(responders.len(), "responder", "responders")));
+    }
+    if !access.ssh.is_empty() {
+        let names: Vec<&str> = access.ssh.iter().map(|key| key.name.as_str()).collect();
+        lines.push(format!("  ssh: {}", names.join(", ")));
+    }
+    if reports.push {
+        lines.push(format!("  figures go to head office every {}", words::duration(reports.every)));
+    }
+    lines.extend(services.iter().map(|service| format!("  service {} for {}", service.name, service.from)));
+    lines
 }
 
 fn unread(name: &str, error: &io::Error, as_json: bool, out: &mut dyn Write, talk: &mut dyn Write) -> io::Result<u8> {
@@ -143,6 +178,7 @@ fn as_data(faults: &Faults) -> serde_json::Value {
         .map(|fault| {
             json!({
                 "kind": fault.kind.name(),
+                "file": fault.file,
                 "line": fault.line,
                 "column": fault.column,
                 "error": fault.error,

@@ -56,8 +56,14 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Replay { file } => return Ok(ExitCode::from(sim::replay(&file))),
         Command::Config(ConfigCommand::Check { file, json }) => return config_check(&file, json),
         Command::Config(ConfigCommand::Plan { file, json }) => return daemon::plan(&file, json),
-        Command::Config(ConfigCommand::Schema) => {
-            config::schema(&mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
+        Command::Config(ConfigCommand::Show { path, site, resolved, json }) => {
+            config::show(&path, site.as_deref(), resolved, json)
+        }
+        Command::Config(ConfigCommand::Diff { old, new, json }) => {
+            return config::differ(&old, &new, json).map(ExitCode::from);
+        }
+        Command::Config(ConfigCommand::Schema { kind }) => {
+            config::schema(&kind, &mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
         }
         #[cfg(feature = "lab")]
         Command::Lab(args) => return Ok(ExitCode::from(lab::run(args))),

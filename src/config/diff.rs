@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Gateway, LinkName, Match, Name, Network, Otherwise, Path, Profile, Rule, Target, Uplink};
+use super::branch::{Access, Apply, Branch, Dns, Drift, Forwarders, Place, Rates, Reports, Service};
+use super::model::{
+    Bridged, Check, Gateway, Match, Name, Network, Otherwise, Path, Profile, Rule, Target, Uplink, UplinkId,
+};
 use super::words;
 
 /// What running traffic notices of a change.
@@ -39,14 +42,36 @@ pub struct Change {
 
 /// Empty if both mean the same, whatever the order in which they say it. Lines of rules have no names and are compared
 /// as they read: since they only allow, their order means nothing.
-pub fn diff(old: &Gateway, new: &Gateway) -> Vec<Change> {
+pub fn diff(old: &Branch, new: &Branch) -> Vec<Change> {
+    // Names every part, so that a new one cannot be forgotten here.
+    let Branch {
+        gateway,
+        place: where_,
+        rates: _,
+        responders,
+        dns: names,
+        reports: sent,
+        access: keys,
+        apply: trial,
+        services: shown,
+    } = new;
     let mut changes = Changes(Vec::new());
-    site(old, new, &mut changes);
+    site(&old.gateway, gateway, &mut changes);
+    place(&old.place, where_, &mut changes);
     uplinks(old, new, &mut changes);
-    paths(old, new, &mut changes);
-    networks(old, new, &mut changes);
-    firewall(old, new, &mut changes);
-    services(old, new, &mut changes);
+    paths(&old.gateway, gateway, &mut changes);
+    networks(&old.gateway, gateway, &mut changes);
+    firewall(&old.gateway, gateway, &mut changes);
+    dns(&old.dns, names, &mut changes);
+    served(&old.gateway, gateway, &mut changes);
+    reports(&old.reports, sent, &mut changes);
+    let proves = |list: &[super::branch::Responder]| {
+        list.iter().map(|it| format!("{} with key {}", it.address, hex(&it.key[..6]))).collect::<BTreeSet<_>>()
+    };
+    set("probes", "proved by", &proves(&old.responders), &proves(responders), &mut changes);
+    access(&old.access, keys, &mut changes);
+    apply(&old.apply, trial, &mut changes);
+    services(&old.services, shown, &mut changes);
     changes.0
 }
 
@@ -79,10 +104,33 @@ fn site(old: &Gateway, new: &Gateway, changes: &mut Changes) {
     changes.value(Disturbance::None, "site: owner", &text(&old.site.owner), &text(&new.site.owner));
 }
 
-fn uplinks(old: &Gateway, new: &Gateway, changes: &mut Changes) {
-    for pair in pairs(&old.uplinks, &new.uplinks, |uplink| &uplink.name) {
+fn place(old: &Place, new: &Place, changes: &mut Changes) {
+    let Place { phone, language, timezone, hours } = new;
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+    let week =
+        |place: &Option<super::branch::Week>| place.as_ref().map_or_else(|| "always".to_owned(), ToString::to_string);
+    changes.value(Disturbance::None, "site: phone", &text(&old.phone), &text(phone));
+    changes.value(Disturbance::None, "site: language", &text(&old.language), &text(language));
+    changes.value(Disturbance::None, "site: timezone", &text(&old.timezone), &text(timezone));
+    changes.value(Disturbance::None, "site: hours", &week(&old.hours), &week(hours));
+}
+
+fn uplinks(old: &Branch, new: &Branch, changes: &mut Changes) {
+    let rates = |branch: &Branch, name: &Name| {
+        let index = branch.gateway.uplinks.iter().position(|uplink| uplink.name == *name);
+        index.and_then(|index| u8::try_from(index).ok()).map(|index| branch.rates(UplinkId(index))).unwrap_or_default()
+    };
+    let rate = |rate: Option<u64>| rate.map_or_else(|| "not known".to_owned(), words::rate);
+    for pair in pairs(&old.gateway.uplinks, &new.gateway.uplinks, |uplink| &uplink.name) {
         match pair {
-            (Some(old), Some(new)) => uplink(old, new, changes),
+            (Some(before), Some(after)) => {
+                uplink(before, after, changes);
+                let Rates { down, up } = rates(new, &after.name);
+                let earlier = rates(old, &before.name);
+                let what = |key: &str| format!("uplink {}: {key}", after.name);
+                changes.value(Disturbance::None, &what("down"), &rate(earlier.down), &rate(down));
+                changes.value(Disturbance::None, &what("up"), &rate(earlier.up), &rate(up));
+            }
             (None, Some(new)) => {
                 changes.add(Disturbance::None, format!("uplink {} is new, on {}", new.name, new.device));
             }
@@ -129,8 +177,12 @@ fn uplink(old: &Uplink, new: &Uplink, changes: &mut Changes) {
 
 /// The label says whom and how; two checks that differ only in what they expect must not look alike.
 fn asked(target: &Target) -> String {
-    use super::model::{Check, DnsAnswer};
-    let detail = match &target.check {
+    format!("{} ({})", checked(&target.check), target.family)
+}
+
+fn checked(check: &Check) -> String {
+    use super::model::{DnsAnswer, Family};
+    let detail = match check {
         Check::Icmp { .. } | Check::Tcp { .. } => String::new(),
         Check::Dns { name, expect, .. } => match expect {
             DnsAnswer::Address => format!(" for {name}"),
@@ -142,7 +194,7 @@ fn asked(target: &Target) -> String {
             Some(text) => format!(" expecting {status} and {text:?}"),
         },
     };
-    format!("{}{detail} ({})", target.label(), target.family)
+    format!("{}{detail}", Target { family: Family::V4, check: check.clone() }.label())
 }
 
 fn timings(profile: &Profile) -> [(&'static str, String); 14] {
@@ -235,16 +287,54 @@ fn networks(old: &Gateway, new: &Gateway, changes: &mut Changes) {
 }
 
 fn network(old: &Network, new: &Network, changes: &mut Changes) {
-    let Network { name, ports, net, net6, isolate } = new;
+    let Network { name, ports: _, bridged, net, net6, dhcp, fixed, limit_down, isolate } = new;
     let what = |key: &str| format!("network {name}: {key}");
     let text = |net: Option<String>| net.unwrap_or_else(|| "none".to_owned());
-    let sorted = |ports: &[LinkName]| words::comma(ports.iter().collect::<BTreeSet<_>>());
-    changes.value(Disturbance::Cut, &what("ports"), &sorted(&old.ports), &sorted(ports));
+    let vlan = |bridged: &Option<Bridged>| text(bridged.as_ref().map(|it| it.vlan.to_string()));
+    changes.value(Disturbance::Cut, &what("ports"), &members(old), &members(new));
+    changes.value(Disturbance::Cut, &what("vlan"), &vlan(&old.bridged), &vlan(bridged));
     let (before, after) = (old.net.map(|net| net.to_string()), net.map(|net| net.to_string()));
     changes.value(Disturbance::Cut, &what("net"), &text(before), &text(after));
     let (before, after) = (old.net6.map(|net| net.to_string()), net6.map(|net| net.to_string()));
     changes.value(Disturbance::Cut, &what("net6"), &text(before), &text(after));
+    let (before, after) = (old.dhcp.as_ref().map(words::dhcp), dhcp.as_ref().map(words::dhcp));
+    changes.value(Disturbance::Blip, &what("dhcp"), &text(before), &text(after));
+    for pair in pairs(&old.fixed, fixed, |host| &host.name) {
+        match pair {
+            (Some(old), Some(new)) => {
+                changes.value(
+                    Disturbance::None,
+                    &what(&format!("fixed host {}", new.name)),
+                    &words::fixed_host(old),
+                    &words::fixed_host(new),
+                );
+            }
+            (None, Some(new)) => {
+                changes.add(
+                    Disturbance::None,
+                    format!("network {name}: fixed host {} is new, {}", new.name, words::fixed_host(new)),
+                );
+            }
+            (Some(old), None) => {
+                changes.add(Disturbance::None, format!("network {name}: fixed host {} goes away", old.name))
+            }
+            (None, None) => {}
+        }
+    }
+    let (before, after) = (old.limit_down.map(words::rate), limit_down.map(words::rate));
+    changes.value(Disturbance::None, &what("limit_down"), &text(before), &text(after));
     changes.value(Disturbance::None, &what("isolate"), &old.isolate.to_string(), &isolate.to_string());
+}
+
+/// Devices as they are written: those of a bridge with how they carry the network.
+fn members(network: &Network) -> String {
+    match &network.bridged {
+        None => words::comma(network.ports.iter().collect::<BTreeSet<_>>()),
+        Some(Bridged { vlan: _, untagged, tagged }) => {
+            let tagged = tagged.iter().map(|port| format!("{port} tagged"));
+            words::comma(untagged.iter().map(ToString::to_string).chain(tagged).collect::<BTreeSet<_>>())
+        }
+    }
 }
 
 fn firewall(old: &Gateway, new: &Gateway, changes: &mut Changes) {
@@ -282,22 +372,126 @@ fn rule(rule: &Rule) -> String {
     words::rule(&rule)
 }
 
-fn services(old: &Gateway, new: &Gateway, changes: &mut Changes) {
-    let group = |gateway: &Gateway| gateway.control.group.clone().unwrap_or_else(|| "none".to_owned());
-    let on = |gateway: &Gateway| {
-        let names = words::comma(gateway.telemetry.metrics_on.iter().collect::<BTreeSet<_>>());
-        if names.is_empty() { "none".to_owned() } else { names }
+fn dns(old: &Dns, new: &Dns, changes: &mut Changes) {
+    let Dns { forwarders, domain, routes } = new;
+    let asked = |forwarders: &Forwarders| match forwarders {
+        Forwarders::Uplink => "those of the uplink".to_owned(),
+        Forwarders::These(these) => words::comma(these),
     };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+    let zones = |dns: &[super::branch::DnsRoute]| {
+        dns.iter().map(|route| format!("{} by {}", route.zone, words::comma(&route.servers))).collect::<BTreeSet<_>>()
+    };
+    changes.value(Disturbance::None, "dns: forwarders", &asked(&old.forwarders), &asked(forwarders));
+    // The DHCP server tells it to its clients, so it starts anew.
+    changes.value(Disturbance::Blip, "dns: domain", &text(&old.domain), &text(domain));
+    set("dns", "answers", &zones(&old.routes), &zones(routes), changes);
+}
+
+fn served(old: &Gateway, new: &Gateway, changes: &mut Changes) {
+    let group = |gateway: &Gateway| gateway.control.group.clone().unwrap_or_else(|| "none".to_owned());
     let port = |gateway: &Gateway| gateway.telemetry.metrics_port.to_string();
     changes.value(Disturbance::None, "control: group", &group(old), &group(new));
-    changes.value(Disturbance::None, "telemetry: metrics_on", &on(old), &on(new));
+    let on = (&old.telemetry.metrics_on, &new.telemetry.metrics_on);
+    changes.value(Disturbance::None, "telemetry: metrics_on", &listed(on.0), &listed(on.1));
     changes.value(Disturbance::None, "telemetry: metrics_port", &port(old), &port(new));
+}
+
+fn reports(old: &Reports, new: &Reports, changes: &mut Changes) {
+    let Reports { push, every, metered_every, status_page_on } = new;
+    let to = |push: bool| if push { "office" } else { "off" };
+    let none = Disturbance::None;
+    changes.value(none, "telemetry: push", to(old.push), to(*push));
+    changes.value(none, "telemetry: every", &words::duration(old.every), &words::duration(*every));
+    let (before, after) = (words::duration(old.metered_every), words::duration(*metered_every));
+    changes.value(none, "telemetry: metered_every", &before, &after);
+    changes.value(none, "telemetry: status_page_on", &listed(&old.status_page_on), &listed(status_page_on));
+}
+
+fn access(old: &Access, new: &Access, changes: &mut Changes) {
+    let Access { ssh, overriding } = new;
+    for pair in pairs(&old.ssh, ssh, |key| &key.name) {
+        match pair {
+            (Some(old), Some(new)) if old.key != new.key => {
+                changes.add(Disturbance::None, format!("access: {} has another key", new.name));
+            }
+            (None, Some(new)) => changes.add(Disturbance::None, format!("access: {} may come in by SSH", new.name)),
+            (Some(old), None) => {
+                changes.add(Disturbance::None, format!("access: {} may no longer come in by SSH", old.name))
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+    let text = |it: &Option<super::branch::Override>| match it {
+        None => "nothing".to_owned(),
+        Some(it) => {
+            let sections = it.sections.iter().copied().collect::<BTreeSet<_>>();
+            format!("{} for {}", words::comma(sections), words::duration(it.max))
+        }
+    };
+    changes.value(Disturbance::None, "access: override", &text(&old.overriding), &text(overriding));
+}
+
+fn apply(old: &Apply, new: &Apply, changes: &mut Changes) {
+    let Apply { must_work, defer, timers, drift } = new;
+    let checks = |list: &[Check]| list.iter().map(checked).collect::<BTreeSet<_>>();
+    set("apply", "must work:", &checks(&old.must_work), &checks(must_work), changes);
+    let waits = |list: &[super::branch::Defer]| match list {
+        [] => "never".to_owned(),
+        reasons => words::comma(reasons.iter().copied().collect::<BTreeSet<_>>()),
+    };
+    changes.value(Disturbance::None, "apply: defer", &waits(&old.defer), &waits(defer));
+    let wait = |timers: &super::branch::Timers| {
+        let show = words::duration;
+        format!("soft {}, hard {}, soak {}", show(timers.soft), show(timers.hard), show(timers.soak))
+    };
+    changes.value(Disturbance::None, "apply: timers", &wait(&old.timers), &wait(timers));
+    let modes = |drift: &Drift| {
+        let Drift { uplinks, networks, dns, firewall, access } = drift;
+        [("uplinks", *uplinks), ("networks", *networks), ("dns", *dns), ("firewall", *firewall), ("access", *access)]
+    };
+    for ((section, old), (_, new)) in modes(&old.drift).into_iter().zip(modes(drift)) {
+        changes.value(Disturbance::None, &format!("apply: drift of {section}"), old.name(), new.name());
+    }
+}
+
+fn services(old: &[Service], new: &[Service], changes: &mut Changes) {
+    let text = |service: &Service| format!("{} from {}", checked(&service.check), service.from);
+    for pair in pairs(old, new, |service| &service.name) {
+        match pair {
+            (Some(old), Some(new)) => {
+                changes.value(Disturbance::None, &format!("service {}:", new.name), &text(old), &text(new));
+            }
+            (None, Some(new)) => changes.add(Disturbance::None, format!("service {} is new: {}", new.name, text(new))),
+            (Some(old), None) => changes.add(Disturbance::None, format!("service {} goes away", old.name)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Entries without names of their own.
+fn set(what: &str, does: &str, before: &BTreeSet<String>, after: &BTreeSet<String>, changes: &mut Changes) {
+    for entry in after.difference(before) {
+        changes.add(Disturbance::None, format!("{what}: {does} {entry}"));
+    }
+    for entry in before.difference(after) {
+        changes.add(Disturbance::None, format!("{what}: no longer {does} {entry}"));
+    }
+}
+
+fn listed(names: &[Name]) -> String {
+    let names = words::comma(names.iter().collect::<BTreeSet<_>>());
+    if names.is_empty() { "none".to_owned() } else { names }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse;
+    use crate::config::parse_branch;
 
     const BASE: &str = r#"
 site = { name = "Lyon", owner = "Anna" }
@@ -315,8 +509,8 @@ rules = [{ from = ["office", "tills"], to = ["wan"], allow = ["any"] }, { from =
 forwards = [{ name = "camera", port = "tcp/8443", to = "10.16.32.40" }]
 "#;
 
-    fn gateway(text: &str) -> Gateway {
-        parse("test.toml", text).unwrap_or_else(|faults| panic!("{faults}"))
+    fn gateway(text: &str) -> Branch {
+        parse_branch("test.toml", text).unwrap_or_else(|faults| panic!("{faults}"))
     }
 
     /// `disturbance: words` of each change, when `from` is replaced by `to`.
@@ -371,6 +565,43 @@ forwards = [{ name = "camera", port = "tcp/8443", to = "10.16.32.40" }]
                 &[
                     "none: forward camera: tcp/8443 on fibre, lte → 10.16.32.40 port 8443 → tcp/8443 on fibre, lte → 10.16.32.41 port 443",
                 ],
+            ),
+            (
+                "net = \"10.16.33.0/24\"",
+                "net = \"10.16.33.0/24\", vlan = 30, dhcp = { from = 100, to = 149 }",
+                &[
+                    "cut: network tills: vlan none → 30",
+                    "blip: network tills: dhcp none → 10.16.33.100-10.16.33.149 for 12h",
+                ],
+            ),
+            (
+                "net = \"10.16.33.0/24\"",
+                "net = \"10.16.33.0/24\", fixed = [{ name = \"printer\", mac = \"52:54:00:00:00:09\", host = 9 }]",
+                &["none: network tills: fixed host printer is new, 10.16.33.9 for 52:54:00:00:00:09"],
+            ),
+            (
+                "[firewall]",
+                "[dns]\ndomain = \"branch.internal\"\nroutes = [{ zone = \"corp.example\", servers = [\"10.254.0.53\"] }]\n[firewall]",
+                &["blip: dns: domain none → branch.internal", "none: dns: answers corp.example by 10.254.0.53"],
+            ),
+            (
+                "medium = \"fibre\"",
+                "medium = \"fibre\", down = \"200mbit\"",
+                &["none: uplink fibre: down not known → 200mbit"],
+            ),
+            (
+                "[firewall]",
+                "[apply]\nmust_work = [{ tcp = \"10.254.0.20:443\" }]\ndefer = [\"open_hours\"]\ndrift = { access = \"report\" }\n[firewall]",
+                &[
+                    "none: apply: must work: 10.254.0.20 tcp/443",
+                    "none: apply: defer never → open_hours",
+                    "none: apply: drift of access enforce → report",
+                ],
+            ),
+            (
+                "[firewall]",
+                "[[services]]\nname = \"cards\"\nfrom = \"tills\"\ncheck = { tcp = \"198.51.100.20:443\" }\n[firewall]",
+                &["none: service cards is new: 198.51.100.20 tcp/443 from tills"],
             ),
             (
                 "[firewall]",

@@ -24,6 +24,8 @@ macro_rules! kinds {
 kinds! {
     /// Not TOML.
     Syntax = "syntax",
+    /// A folder without what makes it a fleet.
+    NotAFleet = "not-a-fleet",
     /// Larger than [`super::model::limits::FILE_BYTES`]; the one rule whose bad file is made by its test.
     FileTooLarge = "file-too-large",
     UnknownKey = "unknown-key",
@@ -31,6 +33,28 @@ kinds! {
     NotYet = "not-yet",
     /// Only head office's standard has it: variables, sealed secrets.
     OfficeOnly = "office-only",
+    /// Only a gateway that stands alone has it; in a fleet the inventory knows it.
+    StandaloneOnly = "standalone-only",
+    /// A variable or a condition where only a literal may stand.
+    NotSettable = "not-settable",
+    /// A variable of a type that does not fit its place.
+    VariableType = "variable-type",
+    /// The declaration of a variable contradicts itself or leaves its bounds open.
+    Bounds = "bounds",
+    /// `len` and `index` cut nothing out of the variable's prefix.
+    Slice = "slice",
+    /// A value outside the bounds of its variable.
+    OutOfBounds = "out-of-bounds",
+    /// A value that is unique in the fleet stands at two sites.
+    NotUnique = "not-unique",
+    /// A variable without a value.
+    NotSet = "not-set",
+    /// A variable that no place uses.
+    Unused = "unused",
+    /// A schema that this release does not know.
+    SchemaVersion = "schema-version",
+    /// A gateway of a model that the standard does not name.
+    UnsupportedModel = "unsupported-model",
     Missing = "missing",
     Type = "type",
     /// A string that does not read as what it must be.
@@ -49,6 +73,11 @@ kinds! {
     /// Two keys that exclude each other, or a key without the one that gives it a meaning.
     Conflict = "conflict",
     DeviceTwice = "device-twice",
+    VlanTwice = "vlan-twice",
+    /// A DHCP range outside its network, or over the gateway.
+    DhcpRange = "dhcp-range",
+    /// A fixed host that cannot have its address, or shares it or its MAC address with another.
+    FixedHost = "fixed-host",
     NetOverlap = "net-overlap",
     /// An address or prefix that cannot stand there: host bits, an unusable length, loopback, multicast.
     BadAddress = "bad-address",
@@ -63,6 +92,7 @@ kinds! {
     TargetIsGateway = "target-is-gateway",
     TargetFamily = "target-family",
     TargetsOneNetwork = "targets-one-network",
+    RespondersOneNetwork = "responders-one-network",
     DefaultMissing = "default-missing",
     DefaultBound = "default-bound",
     PathNeverReached = "path-never-reached",
@@ -78,6 +108,8 @@ kinds! {
     ForwardService = "forward-service",
     ForwardFamily = "forward-family",
     MetricsAddress = "metrics-address",
+    /// Timers of a trial that contradict each other.
+    TimerOrder = "timer-order",
 }
 
 /// One thing that is wrong.
@@ -90,6 +122,8 @@ pub struct Fault {
     pub caused_by: Option<String>,
     /// What to do.
     pub hint: Option<String>,
+    /// As the caller named it.
+    pub file: String,
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
@@ -98,7 +132,7 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn new(kind: Kind, error: impl Into<String>) -> Self {
-        Self { kind, error: error.into(), caused_by: None, hint: None, line: 1, column: 1 }
+        Self { kind, error: error.into(), caused_by: None, hint: None, file: String::new(), line: 1, column: 1 }
     }
 
     pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
@@ -112,9 +146,10 @@ impl Fault {
     }
 }
 
-/// Everything that is wrong with one file; never empty when it is an error.
+/// Everything that is wrong with one file or one fleet; never empty when it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
+    /// The file or folder that was asked for.
     pub file: String,
     pub faults: Vec<Fault>,
     /// Faults beyond [`Collector::MOST`], counted and not kept.
@@ -127,7 +162,7 @@ impl fmt::Display for Faults {
             if index > 0 {
                 writeln!(f)?;
             }
-            writeln!(f, "error: {} ({}:{}:{})", fault.error, self.file, fault.line, fault.column)?;
+            writeln!(f, "error: {} ({}:{}:{})", fault.error, fault.file, fault.line, fault.column)?;
             if let Some(cause) = &fault.caused_by {
                 writeln!(f, "  caused by: {cause}")?;
             }
@@ -144,13 +179,30 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// A byte offset in the file.
+/// A byte offset in the texts that are read together, one behind the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(pub(super) usize);
 
-/// Gathers faults while the file is read and checked.
+/// One text of those that are read together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'t> {
+    pub(super) name: &'t str,
+    pub(super) text: &'t str,
+    /// Where it begins.
+    pub(super) base: usize,
+}
+
+/// Who wrote what is read: a gateway that stands alone takes literals only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    Gateway,
+    Office,
+}
+
+/// Gathers faults while the files are read and checked.
 pub(super) struct Collector<'t> {
-    text: &'t str,
+    sources: Vec<Source<'t>>,
+    pub(super) author: Author,
     faults: Vec<(Place, Fault)>,
     left_out: usize,
 }
@@ -159,8 +211,22 @@ impl<'t> Collector<'t> {
     /// Nobody reads more; a file of nothing but faults must not fill the memory.
     pub(super) const MOST: usize = 1_000;
 
-    pub(super) fn new(text: &'t str) -> Self {
-        Self { text, faults: Vec::new(), left_out: 0 }
+    pub(super) fn new(name: &'t str, text: &'t str) -> Self {
+        Self::of(Author::Gateway, [(name, text)])
+    }
+
+    pub(super) fn of(author: Author, texts: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
+        let mut base = 0;
+        let mut sources = Vec::new();
+        for (name, text) in texts {
+            sources.push(Source { name, text, base });
+            base += text.len() + 1;
+        }
+        Self { sources, author, faults: Vec::new(), left_out: 0 }
+    }
+
+    pub(super) fn sources(&self) -> Vec<Source<'t>> {
+        self.sources.clone()
     }
 
     pub(super) fn add(&mut self, place: Place, fault: Fault) {
@@ -171,8 +237,44 @@ impl<'t> Collector<'t> {
         }
     }
 
-    pub(super) fn line(&self, place: Place) -> usize {
-        position(self.text, place).0
+    /// An empty collector of the same texts, for a check that is only a trial.
+    pub(super) fn trial(&self) -> Self {
+        Self { sources: self.sources.clone(), author: self.author, faults: Vec::new(), left_out: 0 }
+    }
+
+    /// Takes over what a trial found and nobody has found before; `with` says what was tried.
+    pub(super) fn learn(&mut self, trial: Self, with: &str) {
+        for (place, mut fault) in trial.faults {
+            if self.faults.iter().any(|(known, other)| *known == place && other.kind == fault.kind) {
+                continue;
+            }
+            if !with.is_empty() {
+                let cause = fault.caused_by.unwrap_or_default();
+                fault.caused_by = Some(format!("{with}: {cause}"));
+            }
+            self.add(place, fault);
+        }
+        self.left_out += trial.left_out;
+    }
+
+    /// What this trial and another one say alike does not depend on what was tried; it comes first.
+    pub(super) fn split(self, other: &Self) -> (Self, Self) {
+        let (mut alike, mut own) = (self.trial(), self.trial());
+        own.left_out = self.left_out;
+        for found in self.faults {
+            if other.faults.contains(&found) {
+                alike.faults.push(found);
+            } else {
+                own.faults.push(found);
+            }
+        }
+        (alike, own)
+    }
+
+    /// For messages: `26`, or `26 of standard.toml` where several files are read.
+    pub(super) fn line(&self, place: Place) -> String {
+        let (name, line, _) = self.position(place);
+        if self.sources.len() == 1 { line.to_string() } else { format!("{line} of {name}") }
     }
 
     /// So far; to find out whether reading something added any.
@@ -182,16 +284,17 @@ impl<'t> Collector<'t> {
 
     pub(super) fn into_faults(mut self, file: &str) -> Faults {
         self.faults.sort_by_key(|(place, _)| *place);
-        let text = self.text;
-        let located = |(place, mut fault): (Place, Fault)| {
-            (fault.line, fault.column) = position(text, place);
-            fault
+        let located = |(place, fault): &(Place, Fault)| {
+            let (name, line, column) = self.position(*place);
+            Fault { file: name.to_owned(), line, column, ..fault.clone() }
         };
-        Faults {
-            file: file.to_owned(),
-            faults: self.faults.into_iter().map(located).collect(),
-            left_out: self.left_out,
-        }
+        Faults { file: file.to_owned(), faults: self.faults.iter().map(located).collect(), left_out: self.left_out }
+    }
+
+    fn position(&self, place: Place) -> (&'t str, usize, usize) {
+        let Some(source) = self.sources.iter().rev().find(|source| source.base <= place.0) else { return ("", 1, 1) };
+        let (line, column) = position(source.text, Place(place.0 - source.base));
+        (source.name, line, column)
     }
 }
 
@@ -291,7 +394,7 @@ mod tests {
 
     #[test]
     fn too_many_faults_are_counted() {
-        let mut faults = Collector::new("");
+        let mut faults = Collector::new("f", "");
         for _ in 0..Collector::MOST + 3 {
             faults.add(Place(0), Fault::new(Kind::Type, "x"));
         }

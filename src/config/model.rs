@@ -24,6 +24,17 @@ pub mod limits {
     pub const LIST: usize = 256;
     /// Devices of one network: a bridge of more is a switch's work.
     pub const PORTS: usize = 16;
+    /// Of head office; two are needed, four survive a move.
+    pub const RESPONDERS: usize = 4;
+    /// One file of dnsmasq, and what a person can check.
+    pub const FIXED_HOSTS: usize = 1_024;
+    pub const DNS_ROUTES: usize = 64;
+    pub const SSH_KEYS: usize = 32;
+    /// What staff can take in at a glance.
+    pub const SERVICES: usize = 5;
+    /// Numbered by one byte; more is a second standard.
+    pub const VARIABLES: usize = 128;
+    pub const MODELS: usize = 16;
     /// Resolvers of one uplink; clients give up long before the ninth.
     pub const RESOLVERS: usize = 8;
     /// One TOML file.
@@ -103,12 +114,12 @@ impl fmt::Display for Family {
 /// A name that a person gave: uplink, path, network, forward. `[a-z0-9-]`, 1…32 characters, so that it can stand in a
 /// metric label, a file name, an nft comment and a sentence without escaping.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 /// A network device: 1…15 of `[A-Za-z0-9._-]` (the kernel's `IFNAMSIZ`, without what would be syntax anywhere).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct LinkName(String);
 
 /// Why a string is not a name.
@@ -146,7 +157,35 @@ impl LinkName {
     }
 }
 
-fn checked(text: &str, most: usize, allowed: impl Fn(char) -> bool) -> Result<String, NameError> {
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(&text)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for LinkName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(&text)
+    }
+}
+
+impl From<LinkName> for String {
+    fn from(name: LinkName) -> Self {
+        name.0
+    }
+}
+
+pub(super) fn checked(text: &str, most: usize, allowed: impl Fn(char) -> bool) -> Result<String, NameError> {
     let length = text.chars().count();
     if length == 0 {
         return Err(NameError::Empty);
@@ -617,13 +656,60 @@ pub struct PortRange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     pub name: Name,
-    /// Devices of this LAN.
+    /// Devices by which its packets come to the gateway: the ports as written, or the bridge's device of its VLAN.
     pub ports: Vec<LinkName>,
+    pub bridged: Option<Bridged>,
     /// The gateway has the first address of each.
     pub net: Option<Ipv4Net>,
     pub net6: Option<Ipv6Net>,
+    pub dhcp: Option<Dhcp>,
+    pub fixed: Vec<FixedHost>,
+    /// Bits a second, for all clients together.
+    pub limit_down: Option<u64>,
     /// Clients of this network cannot reach each other's networks, nor SSH on the gateway.
     pub isolate: bool,
+}
+
+/// A network on the one bridge, told apart by its VLAN.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridged {
+    /// 1…4094.
+    pub vlan: u16,
+    /// Members of the bridge that carry it untagged: its ports, then its trunks.
+    pub untagged: Vec<LinkName>,
+    /// Members that carry it tagged: the trunks of other networks.
+    pub tagged: Vec<LinkName>,
+}
+
+impl Bridged {
+    /// The bridge of all networks that have a VLAN.
+    pub const BRIDGE: &'static str = "br-lan";
+
+    /// The device of a VLAN on the bridge.
+    pub fn device(vlan: u16) -> LinkName {
+        LinkName::new(&format!("{}.{vlan}", Self::BRIDGE)).expect("eleven characters of the alphabet")
+    }
+}
+
+/// Addresses for clients that ask; both ends are lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dhcp {
+    pub from: std::net::Ipv4Addr,
+    pub to: std::net::Ipv4Addr,
+    pub lease: Duration,
+}
+
+impl Dhcp {
+    /// A working day with room: a telephone keeps its address over lunch.
+    pub const LEASE: Duration = Duration::from_secs(12 * 3_600);
+}
+
+/// A host that always gets the same address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedHost {
+    pub name: Name,
+    pub mac: super::branch::Mac,
+    pub address: std::net::Ipv4Addr,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

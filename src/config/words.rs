@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::model::{
-    Failback, FailbackFlows, FailbackWhen, Forward, Gateway, Ipv4Mode, Ipv6Mode, Match, Metered, PortRange, Rule,
-    Service, UplinkId, Zone,
+    Dhcp, Failback, FailbackFlows, FailbackWhen, FixedHost, Forward, Gateway, Ipv4Mode, Ipv6Mode, Match, Metered,
+    PortRange, Rule, Service, UplinkId, Zone,
 };
 
 /// `1h30m`, `250ms`; zero is `0s`.
@@ -37,6 +37,15 @@ pub fn bytes(value: u64) -> String {
     match UNITS.iter().find(|(_, size)| value >= *size && value.is_multiple_of(*size)) {
         Some((unit, size)) => format!("{}{unit}", value / size),
         None => format!("{value}B"),
+    }
+}
+
+/// `40mbit`, of bits a second.
+pub fn rate(value: u64) -> String {
+    const UNITS: [(&str, u64); 2] = [("gbit", 1_000_000_000), ("mbit", 1_000_000)];
+    match UNITS.iter().find(|(_, size)| value >= *size && value.is_multiple_of(*size)) {
+        Some((unit, size)) => format!("{}{unit}", value / size),
+        None => format!("{}kbit", value / 1_000),
     }
 }
 
@@ -159,6 +168,16 @@ pub fn forward(gateway: &Gateway, forward: &Forward) -> String {
         text += &format!(" for {}", comma(&forward.source));
     }
     text
+}
+
+/// `192.168.10.100-192.168.10.199 for 12h`
+pub fn dhcp(dhcp: &Dhcp) -> String {
+    format!("{}-{} for {}", dhcp.from, dhcp.to, duration(dhcp.lease))
+}
+
+/// `192.168.10.40 for 52:54:00:12:34:56`
+pub fn fixed_host(host: &FixedHost) -> String {
+    format!("{} for {}", host.address, host.mac)
 }
 
 /// `a, b`

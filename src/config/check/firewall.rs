@@ -11,7 +11,7 @@ use crate::config::fault::{Collector, Fault, Kind, Place, listed};
 use crate::config::model::{
     Family, Firewall, Forward, Name, Network, PortRange, Rule, Service, Uplink, UplinkId, Zone, limits,
 };
-use crate::config::raw::firewall::{Firewall as RawFirewall, Forward as RawForward, Rule as RawRule};
+use crate::config::raw::firewall::{Firewall as RawFirewall, Forward as RawForward, ForwardTo, Rule as RawRule};
 use crate::config::raw::read::At;
 use crate::config::raw::values::List;
 use crate::config::words;
@@ -185,7 +185,7 @@ fn forward(
     scope: &Scope,
     faults: &mut Collector<'_>,
 ) -> Option<Forward> {
-    let RawForward { sound: _, name, on, source, port, to, to_port } = &at.value;
+    let RawForward { sound: _, name, on, source, port, to, to_port, when: _ } = &at.value;
     let source = nets(source.as_ref(), faults);
     let written = on.as_ref().map(|list| {
         not_empty(list, list.value.is_empty(), faults);
@@ -205,8 +205,13 @@ fn forward(
         faults.add(at.place, fault);
     }
     let to = to.as_ref()?;
-    let address = to.value.0;
-    inside(&name.value, &to.map(|to| to.0), networks, faults);
+    let address = match &to.value {
+        ForwardTo::Address(address) => {
+            inside(&name.value, &to.map(|_| *address), networks, faults);
+            *address
+        }
+        ForwardTo::Fixed { network, host } => fixed_host(to, network, host, networks, scope, faults)?.into(),
+    };
     let on = carriers(&name.value, written, Family::of(address), uplinks, to.place, faults);
     Some(Forward {
         name: name.value.clone(),
@@ -240,6 +245,24 @@ fn open_ports(port: &At<Service>, faults: &mut Collector<'_>) -> Option<PortRang
         faults.add(port.place, fault);
     }
     Some(ports)
+}
+
+fn fixed_host(
+    to: &At<ForwardTo>,
+    network: &Name,
+    host: &Name,
+    networks: &[Network],
+    scope: &Scope,
+    faults: &mut Collector<'_>,
+) -> Option<std::net::Ipv4Addr> {
+    scope.network(&to.map(|_| network.clone()), faults)?;
+    let fixed = networks.iter().find(|it| it.name == *network).map_or(&[][..], |it| &it.fixed);
+    let found = fixed.iter().find(|it| it.name == *host);
+    if found.is_none() {
+        let known: Vec<Name> = fixed.iter().map(|it| it.name.clone()).collect();
+        faults.add(to.place, unknown("fixed host", &to.map(|_| host.clone()), &known, &[]));
+    }
+    found.map(|it| it.address)
 }
 
 /// The target of a forward is a host in a LAN: neither the gateway nor an address that no host has.

@@ -3,30 +3,57 @@
 
 mod cover;
 mod firewall;
+pub(super) mod fleet;
 mod networks;
 mod paths;
 mod profile;
+mod services;
 mod targets;
 mod uplinks;
+pub(super) mod vars;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::branch::{Branch, Identity};
 use super::fault::{Collector, Fault, Kind, Place, listed, nearest};
-use super::model::{Control, Gateway, LinkName, Name, Network, Service, Site, Telemetry, UplinkId, limits};
+use super::model::{Control, Gateway, LinkName, Name, Service, Site, UplinkId, limits};
 use super::raw;
 use super::raw::read::At;
 use super::raw::values::{Entry, List, Named};
 use super::words;
 
-/// `None` only if something was wrong.
-pub(super) fn gateway(raw: &raw::Gateway, faults: &mut Collector<'_>) -> Option<Gateway> {
-    let raw_uplinks = raw.uplinks.as_ref().map_or(&[][..], |at| bounded(&at.value, limits::UPLINKS, "uplinks", faults));
+/// A gateway that stands alone. `None` only if something was wrong.
+pub(super) fn gateway(raw: raw::Gateway, faults: &mut Collector<'_>) -> Option<Branch> {
+    let (site, control, parts) = raw.into_parts();
+    let written = |line: &At<raw::text::Line>| line.value.0.clone();
+    let identity = site.and_then(|site| {
+        let site = site.value;
+        let phone = site.phone.map(|at| at.value.0);
+        Some(Identity {
+            name: written(&site.name?),
+            owner: site.owner.as_ref().map(written),
+            phone,
+            contracts: Vec::new(),
+        })
+    });
+    let found = branch(&parts, identity.as_ref().unwrap_or(&Identity::default()), faults);
+    let group = control.and_then(|at| at.value.group).map(|at| at.value.0);
+    identity.and(found).map(|mut branch| {
+        branch.gateway.control.group = Some(group.unwrap_or_else(|| Control::GROUP.to_owned()));
+        branch
+    })
+}
+
+/// The sections of one branch, without variables. `None` only if something was wrong.
+pub(super) fn branch(parts: &raw::Parts, identity: &Identity, faults: &mut Collector<'_>) -> Option<Branch> {
+    let raw_uplinks =
+        parts.uplinks.as_ref().map_or(&[][..], |at| bounded(&at.value, limits::UPLINKS, "uplinks", faults));
     let raw_networks =
-        raw.networks.as_ref().map_or(&[][..], |at| bounded(&at.value, limits::NETWORKS, "networks", faults));
-    if let Some(uplinks) = &raw.uplinks {
+        parts.networks.as_ref().map_or(&[][..], |at| bounded(&at.value, limits::NETWORKS, "networks", faults));
+    if let Some(uplinks) = &parts.uplinks {
         not_empty(uplinks, uplinks.value.whole && uplinks.value.entries.is_empty(), faults);
     }
     let scope = Scope {
@@ -35,21 +62,31 @@ pub(super) fn gateway(raw: &raw::Gateway, faults: &mut Collector<'_>) -> Option<
     };
 
     let mut taken = Taken::default();
-    let lines = uplinks::lines(raw_uplinks, &mut taken, faults);
+    let mut lines = uplinks::lines(raw_uplinks, &mut taken, faults);
+    for contract in &identity.contracts {
+        if let Some(line) = lines.iter_mut().find(|line| line.name == contract.uplink) {
+            (line.provider, line.circuit) = (contract.provider.clone(), contract.circuit.clone());
+        }
+    }
+    let rates = uplinks::rates(raw_uplinks, faults);
     let networks = networks::networks(raw_networks, &mut taken, faults);
-    let uplinks = targets::complete(lines, raw_uplinks, raw.probes.as_ref(), &networks, faults);
-    let paths = paths::paths(raw.paths.as_ref(), raw_uplinks, &uplinks, &scope, faults);
-    let firewall = firewall::firewall(raw.firewall.as_ref(), &uplinks, &networks, &scope, faults);
-    let telemetry = telemetry(raw.telemetry.as_ref(), &networks, &scope, faults);
-    let group = raw.control.as_ref().and_then(|at| at.value.group.as_ref());
-    let control = Control { group: Some(group.map_or_else(|| Control::GROUP.to_owned(), |at| at.value.0.clone())) };
+    let responders = services::responders(parts.probes.as_ref(), faults);
+    let uplinks = targets::complete(lines, raw_uplinks, parts.probes.as_ref(), &networks, faults);
+    let paths = paths::paths(parts.paths.as_ref(), raw_uplinks, &uplinks, &scope, faults);
+    let firewall = firewall::firewall(parts.firewall.as_ref(), &uplinks, &networks, &scope, faults);
+    let (telemetry, reports) = services::telemetry(parts.telemetry.as_ref(), &networks, &scope, faults);
+    let place = services::place(parts.site.as_ref(), identity);
+    let dns = services::dns(parts.dns.as_ref(), faults);
+    let access = services::access(parts.access.as_ref(), faults);
+    let apply = services::apply(parts.apply.as_ref(), faults);
+    let services = services::services(parts.services.as_ref(), &scope, faults);
 
-    let site = &raw.site.as_ref()?.value;
-    let site = Site {
-        name: site.name.as_ref()?.value.0.clone(),
-        owner: site.owner.as_ref().map(|owner| owner.value.0.clone()),
-    };
-    Some(Gateway { site, uplinks, paths, networks, firewall, control, telemetry })
+    // What was not there at all has been reported where it was read.
+    parts.uplinks.as_ref()?;
+    let site = Site { name: identity.name.clone(), owner: identity.owner.clone() };
+    let control = Control { group: Some(Control::GROUP.to_owned()) };
+    let gateway = Gateway { site, uplinks, paths, networks, firewall, control, telemetry };
+    Some(Branch { gateway, place, rates, responders, dns, reports, access, apply, services })
 }
 
 /// Names that can be referred to, also of tables that are wrong otherwise.
@@ -110,33 +147,6 @@ impl Taken {
     }
 }
 
-fn telemetry(
-    raw: Option<&At<raw::Telemetry>>,
-    networks: &[Network],
-    scope: &Scope,
-    faults: &mut Collector<'_>,
-) -> Telemetry {
-    let raw = raw.map(|at| &at.value);
-    let mut metrics_on = Vec::new();
-    if let Some(list) = raw.and_then(|raw| raw.metrics_on.as_ref()) {
-        for at in once(list, limits::NETWORKS, faults) {
-            let Some(name) = scope.network(at, faults) else { continue };
-            let bare = networks.iter().any(|it| it.name == name && it.net.is_none() && it.net6.is_none());
-            if bare {
-                let fault = Fault::new(Kind::MetricsAddress, format!("metrics cannot be served on network `{name}`"))
-                    .because("the gateway has no address there")
-                    .hint(format!("give it one, for example networks.{name}.net = \"192.168.10.0/24\""));
-                faults.add(at.place, fault);
-            }
-            metrics_on.push(name);
-        }
-    }
-    // Below 1024 a capability is needed, and who serves metrics has none.
-    let port = raw.and_then(|raw| raw.metrics_port.as_ref());
-    let metrics_port = integer(port, 1_024..=u16::MAX, Telemetry::METRICS_PORT, faults);
-    Telemetry { metrics_on, metrics_port }
-}
-
 /// The value, or the default where there is none or it is out of range.
 fn integer<T>(at: Option<&At<i64>>, range: RangeInclusive<T>, default: T, faults: &mut Collector<'_>) -> T
 where
@@ -145,7 +155,7 @@ where
     let Some(at) = at else { return default };
     match T::try_from(at.value) {
         Ok(value) if range.contains(&value) => value,
-        _ => {
+        Ok(_) | Err(_) => {
             out_of_range(at, &at.value.to_string(), range.start(), range.end(), faults);
             default
         }
@@ -190,7 +200,7 @@ fn too_many(key: &str, found: usize, most: usize) -> Fault {
 }
 
 /// The first `most` entries.
-fn bounded<'r, T>(named: &'r Named<T>, most: usize, key: &str, faults: &mut Collector<'_>) -> &'r [Entry<T>] {
+fn bounded<'r, T, K>(named: &'r Named<T, K>, most: usize, key: &str, faults: &mut Collector<'_>) -> &'r [Entry<T, K>] {
     match named.entries.get(most) {
         None => &named.entries,
         Some(first) => {
@@ -217,7 +227,8 @@ fn once<'r, T: Ord + Display>(list: &'r At<List<T>>, most: usize, faults: &mut C
     let mut entries = Vec::new();
     for at in at_most(list, most, faults) {
         if let Some(first) = seen.insert(&at.value, at.place) {
-            faults.add(at.place, twice(&at.value, &list.key, faults.line(first)));
+            let line = faults.line(first);
+            faults.add(at.place, twice(&at.value, &list.key, line));
         } else {
             entries.push(at);
         }
@@ -225,7 +236,7 @@ fn once<'r, T: Ord + Display>(list: &'r At<List<T>>, most: usize, faults: &mut C
     entries
 }
 
-fn twice(what: impl Display, key: &str, line: usize) -> Fault {
+fn twice(what: impl Display, key: &str, line: impl Display) -> Fault {
     Fault::new(Kind::Twice, format!("`{what}` stands twice in `{key}`"))
         .because(format!("the first is on line {line}"))
         .hint("take one of them out")
@@ -292,7 +303,8 @@ fn services(list: Option<&At<List<Service>>>, faults: &mut Collector<'_>) -> Vec
     let mut seen: BTreeMap<String, Place> = BTreeMap::new();
     for at in at_most(list, limits::LIST, faults) {
         if let Some(first) = seen.insert(words::service(at.value), at.place) {
-            faults.add(at.place, twice(words::service(at.value), &list.key, faults.line(first)));
+            let line = faults.line(first);
+            faults.add(at.place, twice(words::service(at.value), &list.key, line));
         }
         services.push(at.value);
     }

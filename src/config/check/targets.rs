@@ -139,7 +139,7 @@ fn read(list: &At<List<RawTarget>>, own: &Own, faults: &mut Collector<'_>) -> Ch
     Checks { entries: checks, whole }
 }
 
-fn check(raw: &At<RawTarget>, faults: &mut Collector<'_>) -> Option<Check> {
+pub(super) fn check(raw: &At<RawTarget>, faults: &mut Collector<'_>) -> Option<Check> {
     let RawTarget { sound: _, icmp, dns, tcp, http, https, name, expect, status, contains } = &raw.value;
     let kinds = [
         icmp.as_ref().map(|at| ("icmp", at.place)),
@@ -216,7 +216,7 @@ fn check(raw: &At<RawTarget>, faults: &mut Collector<'_>) -> Option<Check> {
     Some(Check::Http { url: url.value.clone(), status, contains })
 }
 
-fn host(check: &Check) -> Host {
+pub(super) fn host(check: &Check) -> Host {
     match check {
         Check::Icmp { host } | Check::Tcp { host, .. } => host.clone(),
         Check::Dns { server, .. } => Host::Address(server.ip()),

@@ -5,14 +5,20 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Taken, integer, once, unusable};
+use crate::config::branch::Rates;
 use crate::config::fault::{Collector, Fault, Kind};
 use crate::config::model::{Ipv4Mode, Ipv6Mode, LinkName, Medium, Metered, Name, Uplink, limits};
 use crate::config::raw::read::At;
+use crate::config::raw::settable::{Settable, set};
+use crate::config::raw::text::Rate;
 use crate::config::raw::uplinks::{Ipv4, Ipv6, Metered as RawMetered, Static4, Static6, Uplink as RawUplink};
 use crate::config::raw::values::{Entry, List};
 use crate::config::words;
 
 use super::profile::profile;
+
+/// What people write for the gateway's own choice.
+const AUTO: &str = "auto";
 
 /// One for each entry, in order: [`crate::config::model::UplinkId`] is the index. Where something cannot be read a
 /// stand-in takes its place, which never leaves this module's caller because the fault is known.
@@ -35,6 +41,27 @@ pub(super) fn lines(raw: &[Entry<RawUplink>], taken: &mut Taken, faults: &mut Co
     uplinks
 }
 
+/// What the contracts promise, in the order of the uplinks.
+pub(super) fn rates(raw: &[Entry<RawUplink>], faults: &mut Collector<'_>) -> Vec<Rates> {
+    raw.iter()
+        .map(|entry| match &entry.value {
+            Some(raw) => Rates { down: rate(raw.down.as_ref(), faults), up: rate(raw.up.as_ref(), faults) },
+            None => Rates::default(),
+        })
+        .collect()
+}
+
+pub(super) fn rate(raw: Option<&At<Settable<Rate>>>, faults: &mut Collector<'_>) -> Option<u64> {
+    /// Below, not even probes and a telephone fit; above, no port of a branch's gateway.
+    const RATE: std::ops::RangeInclusive<u64> = 64_000..=100_000_000_000;
+    let at = set(raw)?;
+    if !RATE.contains(&at.value.0) {
+        let show = |rate: &u64| words::rate(*rate);
+        super::out_of_range(&at, &show(&at.value.0), show(RATE.start()), show(RATE.end()), faults);
+    }
+    Some(at.value.0)
+}
+
 fn line(name: &At<Name>, raw: &RawUplink, taken: &mut Taken, faults: &mut Collector<'_>) -> Uplink {
     let owner = format!("uplink `{}`", name.value);
     let mut uplink = stand_in(&name.value);
@@ -42,14 +69,20 @@ fn line(name: &At<Name>, raw: &RawUplink, taken: &mut Taken, faults: &mut Collec
         taken.device(device, owner.clone(), faults);
         uplink.device = device.value.clone();
     }
-    if let Some(medium) = &raw.medium {
+    if name.value.as_str() == AUTO {
+        let fault = Fault::new(Kind::ReservedName, format!("an uplink cannot be called `{AUTO}`"))
+            .because(format!("`causeway use {AUTO}` means that the gateway chooses by itself"))
+            .hint("choose another name");
+        faults.add(name.place, fault);
+    }
+    if let Some(medium) = set(raw.medium.as_ref()) {
         uplink.medium = medium.value;
     }
     uplink.provider = raw.provider.as_ref().map(|at| at.value.0.clone());
     uplink.circuit = raw.circuit.as_ref().map(|at| at.value.0.clone());
     uplink.metered = raw.metered.as_ref().and_then(|at| metered(&at.value, faults));
     // The kernel's next-hop groups take eight bits; percents are what people think in.
-    uplink.weight = integer(raw.weight.as_ref(), 1..=100, Uplink::WEIGHT, faults);
+    uplink.weight = integer(set(raw.weight.as_ref()).as_ref(), 1..=100, Uplink::WEIGHT, faults);
     if let Some(ipv4) = &raw.ipv4 {
         uplink.ipv4 = ipv4_mode(&ipv4.value, &owner, taken, faults);
     }
@@ -57,7 +90,7 @@ fn line(name: &At<Name>, raw: &RawUplink, taken: &mut Taken, faults: &mut Collec
         uplink.ipv6 = ipv6_mode(&ipv6.value, &owner, taken, faults);
     }
     uplink.profile = profile(uplink.medium, raw, faults);
-    uplink.enabled = raw.enabled.as_ref().is_none_or(|at| at.value);
+    uplink.enabled = set(raw.enabled.as_ref()).is_none_or(|at| at.value);
     if let Some(ipv4) = &raw.ipv4
         && uplink.ipv4 == Ipv4Mode::Off
         && uplink.ipv6 == Ipv6Mode::Off
@@ -91,14 +124,15 @@ fn metered(raw: &RawMetered, faults: &mut Collector<'_>) -> Option<Metered> {
     /// Below, one day of probing would use it up; above, nobody sells one, so it is a wrong unit.
     const PLAN: std::ops::RangeInclusive<u64> = 1_000_000..=100_000_000_000_000;
     // Every month has a 28th.
-    let resets_on = integer(raw.resets_on.as_ref(), 1..=28, 1, faults);
-    let plan = raw.plan.as_ref()?;
+    let resets_on = integer(set(raw.resets_on.as_ref()).as_ref(), 1..=28, 1, faults);
+    let plan = &set(raw.plan.as_ref())?;
     if !PLAN.contains(&plan.value.0) {
         let show = |bytes: &u64| words::bytes(*bytes);
         super::out_of_range(plan, &show(&plan.value.0), show(PLAN.start()), show(PLAN.end()), faults);
     }
-    let (plan, reserve) = (plan.value.0, raw.reserve.as_ref().map_or(0, |at| at.value.0));
-    if let Some(at) = &raw.reserve
+    let kept = set(raw.reserve.as_ref());
+    let (plan, reserve) = (plan.value.0, kept.as_ref().map_or(0, |at| at.value.0));
+    if let Some(at) = &kept
         && reserve >= plan
     {
         let fault = Fault::new(Kind::ReserveAbovePlan, format!("`{}` leaves nothing of the plan", at.key))

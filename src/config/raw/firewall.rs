@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::read::table;
+use super::settable::When;
 use super::values::{List, Text};
 use crate::config::fault::{Kind, quoted};
 use crate::config::model::{Name, Service};
@@ -32,7 +33,10 @@ table! {
         allow: required List<Service>,
         /// true: each new flow is logged, with a limit. Default: false.
         log: optional bool,
+        /// Only where this variable is true.
+        when: optional When,
     }
+    conditional when
 }
 
 table! {
@@ -46,25 +50,40 @@ table! {
         source: optional List<IpNet>,
         /// "tcp/8443", or a range "udp/10000-10020".
         port: required Service,
-        /// Address of a host in a network of the LAN.
+        /// Address of a host in a network of the LAN, or NETWORK/NAME of a fixed host.
         to: required ForwardTo,
         /// Its port, 1 to 65535; with a range the range's first. Default: the same as `port`.
         to_port: optional i64,
+        /// Only where this variable is true.
+        when: optional When,
     }
+    conditional when
 }
 
-/// The address of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ForwardTo(pub(crate) IpAddr);
+/// A host in the LAN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ForwardTo {
+    Address(IpAddr),
+    Fixed { network: Name, host: Name },
+}
 
 impl Text for ForwardTo {
-    const WHAT: &'static str = "the address of a host";
-    const EXAMPLE: &'static str = "\"192.168.10.40\"";
+    const WHAT: &'static str = "a host in the LAN";
+    const EXAMPLE: &'static str = "\"192.168.10.40\", or \"office/camera\" for a fixed host";
 
     fn parse(text: &str) -> Result<Self, (Kind, String)> {
-        text.parse().map(Self).map_err(|_| match text.contains('/') {
-            true => (Kind::NotYet, format!("{} names a fixed host; this release has none", quoted(text))),
-            false => (Kind::Format, format!("{} is not an IPv4 or IPv6 address", quoted(text))),
+        if let Some((network, host)) = text.split_once('/') {
+            return Ok(Self::Fixed { network: Name::parse(network)?, host: Name::parse(host)? });
+        }
+        text.parse().map(Self::Address).map_err(|_| {
+            (Kind::Format, format!("{} is neither an IPv4 or IPv6 address nor NETWORK/NAME", quoted(text)))
         })
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Fixed { network, host } => format!("{network}/{host}"),
+        }
     }
 }

@@ -7,8 +7,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::text::{Parsed, format};
 use super::values::Text;
+use crate::config::branch::Mac;
 use crate::config::fault::quoted;
 use crate::config::model::{Host, HttpUrl, PortRange, Service};
+use crate::config::words;
 
 /// `HOST:PORT`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ impl Text for IpAddr {
     fn parse(text: &str) -> Parsed<Self> {
         std_parse(text, "one")
     }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Text for Ipv4Addr {
@@ -48,6 +54,10 @@ impl Text for Ipv4Addr {
 
     fn parse(text: &str) -> Parsed<Self> {
         std_parse(text, "one")
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -58,6 +68,10 @@ impl Text for Ipv6Addr {
     fn parse(text: &str) -> Parsed<Self> {
         std_parse(text, "one")
     }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Text for Ipv4Net {
@@ -66,6 +80,10 @@ impl Text for Ipv4Net {
 
     fn parse(text: &str) -> Parsed<Self> {
         std_parse(text, "one")
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -76,6 +94,10 @@ impl Text for Ipv6Net {
     fn parse(text: &str) -> Parsed<Self> {
         std_parse(text, "one")
     }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Text for IpNet {
@@ -84,6 +106,10 @@ impl Text for IpNet {
 
     fn parse(text: &str) -> Parsed<Self> {
         std_parse(text, "an address with a prefix length")
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -96,6 +122,10 @@ impl Text for Host {
             Ok(address) => Ok(Self::Address(address)),
             Err(_) => DomainName::parse(text).map(|name| Self::Name(name.0)),
         }
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -119,6 +149,10 @@ impl Text for DomainName {
             format(format!("{} is neither an address nor a name", quoted(text)))
         }
     }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
 }
 
 impl Text for HostPort {
@@ -139,6 +173,13 @@ impl Text for HostPort {
             None => format(format!("{} has no port", quoted(text))),
         }
     }
+
+    fn text(&self) -> String {
+        match self.host {
+            Host::Address(address) => SocketAddr::new(address, self.port).to_string(),
+            Host::Name(ref name) => format!("{name}:{}", self.port),
+        }
+    }
 }
 
 impl Text for Resolver {
@@ -153,6 +194,10 @@ impl Text for Resolver {
             _ => format(format!("{} is not an address (it cannot be a name: who would resolve it?)", quoted(text))),
         }
     }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
 }
 
 impl Text for Expect {
@@ -164,6 +209,14 @@ impl Text for Expect {
             "address" => Ok(Self::Address),
             "no-such-name" => Ok(Self::NoSuchName),
             _ => text.parse().map(Self::Exactly).or_else(|_| format(format!("{} is none of these", quoted(text)))),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Address => "address".to_owned(),
+            Self::NoSuchName => "no-such-name".to_owned(),
+            Self::Exactly(address) => address.to_string(),
         }
     }
 }
@@ -206,6 +259,10 @@ impl Text for HttpUrl {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { tls, host, port, path })
     }
+
+    fn text(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.authority(), self.path)
+    }
 }
 
 impl Text for Service {
@@ -229,6 +286,36 @@ impl Text for Service {
             Some(("udp", ports)) => range(ports).map(Self::Udp),
             _ => format(format!("{} begins with none of tcp/, udp/, icmp and any", quoted(text))),
         }
+    }
+
+    fn text(&self) -> String {
+        words::service(*self)
+    }
+}
+
+impl Text for Mac {
+    const WHAT: &'static str = "a MAC address";
+    const EXAMPLE: &'static str = "\"52:54:00:12:34:56\"";
+
+    fn parse(text: &str) -> Parsed<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let plain = |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut bytes = [0; 6];
+        if parts.len() != bytes.len() || !parts.iter().all(plain) {
+            return format(format!("{} is not six pairs of hexadecimal digits", quoted(text)));
+        }
+        for (byte, part) in bytes.iter_mut().zip(parts) {
+            *byte = u8::from_str_radix(part, 16).unwrap_or_default();
+        }
+        // A group address, or that of nobody: no device has one.
+        if bytes[0] & 1 == 1 || bytes == [0; 6] {
+            return format(format!("{} is not the address of one device", quoted(text)));
+        }
+        Ok(Self(bytes))
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -258,6 +345,15 @@ mod tests {
         assert_eq!(HostPort::parse("a.example:443").map(|it| it.port), Ok(443));
         for text in ["9.9.9.9", "9.9.9.9:0", "9.9.9.9:65536", "2620:fe::fe:443", "a.example:+1", ":443", "[::1]"] {
             assert!(HostPort::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hardware_addresses() {
+        assert_eq!(Mac::parse("52:54:00:12:AB:56").map(|mac| mac.to_string()), Ok("52:54:00:12:ab:56".to_owned()));
+        for text in ["", "52:54:00:12:34", "52-54-00-12-34-56", "01:00:5e:00:00:01", "00:00:00:00:00:00", "5:4:0:1:3:5"]
+        {
+            assert!(Mac::parse(text).is_err(), "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::read::{Node, Value, not_a_choice, table, words};
 use super::text::Window;
 use super::values::{List, OneOrMore};
+use super::wire::{Bad, Input, put_leaf};
 use crate::config::fault::{Collector, Kind};
 use crate::config::model::{Name, Otherwise, Service};
 
@@ -107,6 +108,14 @@ impl Value for Tier {
     fn schema() -> Json {
         OneOrMore::<Name>::schema()
     }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        List::take(input, key).map(Self)
+    }
 }
 
 /// A code point, 0…63.
@@ -172,5 +181,16 @@ impl Value for Dscp {
     fn schema() -> Json {
         let names = Self::NAMES.map(|(name, _)| name);
         json!({ "anyOf": [{ "enum": names }, { "type": "integer", "minimum": 0, "maximum": 63 }] })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_leaf(&self.0, out);
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        match input.leaf::<u8>(key)? {
+            code @ 0..64 => Ok(Self(code)),
+            code => Err(Bad::new(key, format!("{code} is no DSCP"))),
+        }
     }
 }

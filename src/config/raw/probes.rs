@@ -2,6 +2,7 @@
 
 use super::net::{DomainName, Expect, HostPort, Resolver};
 use super::read::table;
+use super::services::Responder;
 use super::text::Line;
 use super::values::List;
 use crate::config::model::{Host, HttpUrl};
@@ -11,8 +12,9 @@ table! {
     Probes: "a table", "{ targets = [{ icmp = \"9.9.9.9\" }, { dns = \"1.1.1.1\" }] }" {
         /// Asked through every uplink that has their family and names none of its own. Two in different networks at least, 16 at most. Default: three well-known resolvers of different operators.
         targets: optional List<Target>,
+        /// Head office's responders, which prove an uplink; in two different networks at least, 4 at most. Default: none, so that targets decide.
+        responders: optional List<Responder>,
     }
-    not_yet { "responders": "take it out; name a service of your own as a tcp or https target", }
 }
 
 table! {

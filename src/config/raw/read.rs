@@ -5,7 +5,9 @@
 use serde_json::{Map, Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
-use crate::config::fault::{Collector, Fault, Kind, Place, listed, nearest, quoted, shown};
+use super::settable::{Fill, When};
+use super::wire::{Bad, Input};
+use crate::config::fault::{Author, Collector, Fault, Kind, Place, listed, nearest, quoted, shown};
 
 /// A value with its key (for the message) and its place (for line and column).
 #[derive(Clone, Debug)]
@@ -39,6 +41,23 @@ pub(crate) trait Value: Sized {
     /// `None`: it is not one, and `faults` says why.
     fn read(node: &Node<'_, '_>, faults: &mut Collector<'_>) -> Option<Self>;
     fn schema() -> Json;
+
+    /// As bytes, in postcard's format.
+    fn put(&self, out: &mut Vec<u8>);
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad>;
+
+    /// From the text of a variable's value.
+    fn of_text(_: &str) -> Result<Self, String> {
+        Err("no variable can stand there".to_owned())
+    }
+
+    /// Fills variables in.
+    fn fill(&mut self, _: &mut Fill<'_>) {}
+
+    /// Where an entry says on which variable it depends.
+    fn condition(&mut self) -> Option<&mut Option<At<When>>> {
+        None
+    }
 }
 
 impl Node<'_, '_> {
@@ -47,7 +66,7 @@ impl Node<'_, '_> {
         if let DeValue::Table(table) = self.value {
             for stranger in ["var", "secret"] {
                 if table.contains_key(stranger) {
-                    faults.add(self.place, office_only(&self.key, stranger));
+                    faults.add(self.place, foreign(&self.key, stranger, faults.author));
                     return;
                 }
             }
@@ -87,6 +106,8 @@ pub(crate) struct Keys {
     /// Keys of the full standard, each with what to do instead.
     pub(crate) not_yet: &'static [(&'static str, &'static str)],
     pub(crate) office: &'static [&'static str],
+    /// Keys that only a gateway that stands alone has.
+    pub(crate) standalone: &'static [&'static str],
 }
 
 impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
@@ -99,7 +120,8 @@ impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
         let mut later = false;
         for name in entries.keys() {
             let (text, place) = (name.get_ref().as_ref(), Place(name.span().start));
-            if keys.known.contains(&text) {
+            let misplaced = faults.author == Author::Office && keys.standalone.contains(&text);
+            if keys.known.contains(&text) && !misplaced {
                 continue;
             }
             let key = join(&node.key, text);
@@ -108,8 +130,12 @@ impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
                 Fault::new(Kind::NotYet, format!("`{key}` is not in this release"))
                     .because("it belongs to the full standard; to ignore it would promise what the gateway does not do")
                     .hint(*instead)
-            } else if keys.office.contains(&text) || matches!(text, "var" | "when" | "secret") {
-                office_only(&key, text)
+            } else if matches!(text, "var" | "when" | "secret") {
+                foreign(&key, text, faults.author)
+            } else if keys.office.contains(&text) {
+                foreign(&key, text, Author::Gateway)
+            } else if keys.standalone.contains(&text) {
+                foreign(&key, text, Author::Office)
             } else {
                 unknown(&key, &node.key, text, keys)
             };
@@ -137,7 +163,8 @@ impl<'n, 'a, 'i> Table<'n, 'a, 'i> {
 }
 
 /// `table! { Name: "a what", "{ an = example }" { field: optional Type, r#match = "match": required Type } }` with
-/// `not_yet { "key": "what to do instead" }` and `office { "key" }`.
+/// `not_yet { "key": "what to do instead" }`, `office { "key" }`, `standalone { "key" }`, and `conditional when` for an entry that
+/// a variable switches.
 macro_rules! table {
     (
         $(#[doc = $doc:literal])*
@@ -146,6 +173,8 @@ macro_rules! table {
         }
         $( not_yet { $($later:literal: $instead:literal,)* } )?
         $( office { $($office:literal,)* } )?
+        $( standalone { $($standalone:literal,)* } )?
+        $( conditional $when:ident )?
     ) => {
         $(#[doc = $doc])*
         #[derive(Clone, Debug)]
@@ -167,6 +196,7 @@ macro_rules! table {
                     known: &[$($crate::config::raw::read::key_name!($field $($key)?),)*],
                     not_yet: &[$($(($later, $instead),)*)?],
                     office: &[$($($office,)*)?],
+                    standalone: &[$($($standalone,)*)?],
                 };
                 let before = faults.count();
                 let table = $crate::config::raw::read::Table::open::<Self>(node, &keys, faults)?;
@@ -189,6 +219,32 @@ macro_rules! table {
                     ),)*],
                 )
             }
+
+            fn put(&self, out: &mut Vec<u8>) {
+                $( $crate::config::raw::wire::put_option(self.$field.as_ref(), out); )*
+            }
+
+            fn take(
+                input: &mut $crate::config::raw::wire::Input<'_>,
+                key: &str,
+            ) -> Result<Self, $crate::config::raw::wire::Bad> {
+                Ok(Self {
+                    sound: true,
+                    $( $field: input.$need(key, $crate::config::raw::read::key_name!($field $($key)?))?, )*
+                })
+            }
+
+            fn fill(&mut self, fill: &mut $crate::config::raw::settable::Fill<'_>) {
+                $( if let Some(at) = &mut self.$field {
+                    at.value.fill(fill);
+                } )*
+            }
+
+            fn condition(
+                &mut self,
+            ) -> Option<&mut Option<$crate::config::raw::read::At<$crate::config::raw::settable::When>>> {
+                $crate::config::raw::read::condition!(self $($when)?)
+            }
         }
     };
 }
@@ -199,6 +255,15 @@ macro_rules! key_name {
     };
     ($field:ident $key:literal) => {
         $key
+    };
+}
+
+macro_rules! condition {
+    ($table:ident) => {
+        None
+    };
+    ($table:ident $when:ident) => {
+        Some(&mut $table.$when)
     };
 }
 
@@ -222,11 +287,32 @@ macro_rules! words {
             fn schema() -> serde_json::Value {
                 serde_json::json!({ "type": "string", "enum": [$($word,)+] })
             }
+
+            fn put(&self, out: &mut Vec<u8>) {
+                let index = [$($value,)+].iter().position(|value| value == self);
+                $crate::config::raw::wire::put_leaf(&u8::try_from(index.unwrap_or_default()).unwrap_or(u8::MAX), out);
+            }
+
+            fn take(
+                input: &mut $crate::config::raw::wire::Input<'_>,
+                key: &str,
+            ) -> Result<Self, $crate::config::raw::wire::Bad> {
+                let index = usize::from(input.leaf::<u8>(key)?);
+                let word = [$($value,)+].into_iter().nth(index);
+                word.ok_or_else(|| $crate::config::raw::wire::Bad::new(key, "it is none of the words known there"))
+            }
+
+            fn of_text(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($value),)+
+                    _ => Err(format!("{} is none of the words known there", $crate::config::fault::quoted(text))),
+                }
+            }
         }
     };
 }
 
-pub(crate) use {key_name, table, words};
+pub(crate) use {condition, key_name, table, words};
 
 /// A closed word at this place, or the fault that there is none.
 pub(crate) fn choice<'w, T: Value>(
@@ -289,23 +375,50 @@ fn prose(doc: &[&str]) -> Json {
     Json::String(doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "))
 }
 
-fn office_only(key: &str, word: &str) -> Fault {
-    let cause = match word {
-        "var" => "variables are filled in by head office's standard; a gateway that stands alone has none",
-        "when" => "`when` asks a variable of head office's standard; a gateway that stands alone has none",
-        "secret" => "no key of this release takes a sealed secret",
-        _ => "a gateway that stands alone has no standard and no variables",
+/// A key that belongs to another author's files, or a variable where none may stand.
+pub(crate) fn foreign(key: &str, word: &str, author: Author) -> Fault {
+    let (kind, what, cause, hint) = match (author, word) {
+        (Author::Gateway, "var") => (
+            Kind::OfficeOnly,
+            "is a variable",
+            "variables are filled in by head office's standard; a gateway that stands alone has none",
+            "write the value itself",
+        ),
+        (Author::Gateway, "when") => (
+            Kind::OfficeOnly,
+            "is only known to head office",
+            "`when` asks a variable of head office's standard; a gateway that stands alone has none",
+            "take it out",
+        ),
+        (_, "secret") => {
+            (Kind::OfficeOnly, "is a secret", "no key of this release takes a sealed secret", "write the value itself")
+        }
+        (Author::Gateway, _) => (
+            Kind::OfficeOnly,
+            "is only known to head office",
+            "a gateway that stands alone has no standard and no variables",
+            "take it out",
+        ),
+        (Author::Office, "var") => (
+            Kind::NotSettable,
+            "cannot be a variable",
+            "a site may set values, never whom the branch talks to nor what may pass",
+            "write the value itself",
+        ),
+        (Author::Office, "when") => (
+            Kind::NotSettable,
+            "cannot depend on a variable",
+            "`when` belongs to rules, forwards, fixed hosts, services and zones of the DNS",
+            "take it out",
+        ),
+        (Author::Office, _) => (
+            Kind::StandaloneOnly,
+            "does not belong into a standard",
+            "it differs from branch to branch, so the inventory has it",
+            "take it out, and write it into inventory.toml",
+        ),
     };
-    let hint = match word {
-        "var" | "secret" => "write the value itself",
-        _ => "take it out",
-    };
-    let what = match word {
-        "var" => "is a variable",
-        "secret" => "is a secret",
-        _ => "is only known to head office",
-    };
-    Fault::new(Kind::OfficeOnly, format!("`{key}` {what}")).because(cause).hint(hint)
+    Fault::new(kind, format!("`{key}` {what}")).because(cause).hint(hint)
 }
 
 fn unknown(key: &str, table: &str, written: &str, keys: &Keys) -> Fault {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::values::Text;
 use crate::config::fault::{Kind, listed, quoted};
 use crate::config::model::{LinkName, Name, NameError};
+use crate::config::words;
 
 pub(super) type Parsed<T> = Result<T, (Kind, String)>;
 
@@ -16,6 +17,10 @@ pub(super) fn format<T>(cause: impl Into<String>) -> Parsed<T> {
 /// An amount of data, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) u64);
+
+/// A rate of data, in bits a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) u64);
 
 /// A share of one, 0…1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +36,10 @@ pub(crate) struct Window {
 /// A line of text for people: printable, no control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line(pub(crate) String);
+
+/// A telephone number for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Phone(pub(crate) String);
 
 /// A Unix group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +75,10 @@ impl Text for Duration {
         }
         if next == 0 { format("it is empty") } else { Ok(Self::from_millis(total)) }
     }
+
+    fn text(&self) -> String {
+        words::duration(*self)
+    }
 }
 
 impl Text for Bytes {
@@ -91,6 +104,29 @@ impl Text for Bytes {
         };
         amount.checked_mul(*size).map(Self).ok_or_else(|| (Kind::Range, format!("{} is too much", quoted(text))))
     }
+
+    fn text(&self) -> String {
+        words::bytes(self.0)
+    }
+}
+
+impl Text for Rate {
+    const WHAT: &'static str = "a rate";
+    const EXAMPLE: &'static str = "\"500kbit\", \"40mbit\" or \"1gbit\" (a second)";
+
+    fn parse(text: &str) -> Parsed<Self> {
+        const UNITS: [(&str, u64); 3] = [("kbit", 1_000), ("mbit", 1_000_000), ("gbit", 1_000_000_000)];
+        let (amount, unit) = number(text, text)?;
+        let Some((_, size)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            let known = listed(UNITS.iter().map(|(name, _)| *name), "and");
+            return format(format!("{} has the unit {}; known are {known}", quoted(text), quoted(unit)));
+        };
+        amount.checked_mul(*size).map(Self).ok_or_else(|| (Kind::Range, format!("{} is too much", quoted(text))))
+    }
+
+    fn text(&self) -> String {
+        words::rate(self.0)
+    }
 }
 
 impl Text for Percent {
@@ -105,6 +141,10 @@ impl Text for Percent {
             Ok(value) if plain => Err((Kind::Range, format!("{value}% is more than 100%"))),
             _ => format(format!("{} is not a number with %", quoted(text))),
         }
+    }
+
+    fn text(&self) -> String {
+        words::percent(self.0)
     }
 }
 
@@ -128,6 +168,10 @@ impl Text for Window {
             Some((from, to)) if from == to => format(format!("{} begins when it ends", quoted(text))),
             Some((from, to)) => Ok(Self { from, to }),
         }
+    }
+
+    fn text(&self) -> String {
+        format!("{}-{}", words::time_of_day(self.from), words::time_of_day(self.to))
     }
 }
 
@@ -154,6 +198,29 @@ impl Text for Line {
             None => Ok(Self(text.to_owned())),
         }
     }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Text for Phone {
+    const WHAT: &'static str = "a telephone number";
+    const EXAMPLE: &'static str = "\"+33 4 00 00 00 00\"";
+
+    fn parse(text: &str) -> Parsed<Self> {
+        let plain = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '(' | ')' | '.'));
+        let digits = text.chars().filter(char::is_ascii_digit).count();
+        if plain && (3..=20).contains(&digits) && text.len() <= 32 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err((Kind::Alphabet, format!("{} does not read as one", quoted(text))))
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
 }
 
 impl Text for Group {
@@ -169,6 +236,10 @@ impl Text for Group {
             Err((Kind::Alphabet, format!("{} is not a group's name", quoted(text))))
         }
     }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
 }
 
 impl Text for Name {
@@ -177,6 +248,10 @@ impl Text for Name {
 
     fn parse(text: &str) -> Parsed<Self> {
         Self::new(text).map_err(|error| alphabet(text, &error))
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -192,6 +267,10 @@ impl Text for LinkName {
             }
             _ => Self::new(text).map_err(|error| alphabet(text, &error)),
         }
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -232,6 +311,14 @@ mod tests {
         assert_eq!(Bytes::parse("2GiB"), Ok(Bytes(2 << 30)));
         for text in ["10", "GB", "10 GB", "10gb", "99999999999TB", "-1GB"] {
             assert!(Bytes::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(Rate::parse("40mbit"), Ok(Rate(40_000_000)));
+        for text in ["40", "40Mbit", "40 mbit", "-1mbit", "99999999999gbit", "40mbps"] {
+            assert!(Rate::parse(text).is_err(), "{text}");
         }
     }
 

@@ -9,8 +9,10 @@ use toml::de::DeValue;
 
 use super::probes::Target;
 use super::read::{Node, Value, choice, table, words};
-use super::text::{Bytes, Line, Percent};
+use super::settable::Settable;
+use super::text::{Bytes, Line, Percent, Rate};
 use super::values::List;
+use super::wire::{Bad, Input, put_leaf};
 use crate::config::fault::Collector;
 use crate::config::model::{LinkName, Medium};
 
@@ -20,7 +22,7 @@ table! {
         /// The network device of the line, used by this uplink alone. 1 to 15 of A-Z, a-z, 0-9, ".", "_" and "-".
         device: required LinkName,
         /// What the line is made of; it chooses the profile: fibre and leased are fast, cable and dsl standard, lte, 5g and satellite radio.
-        medium: required Medium,
+        medium: required Settable<Medium>,
         /// Timings of probing and detection, if not those of the medium: fast, standard or radio.
         profile: optional ProfileName,
         /// Single values that differ from the profile.
@@ -38,16 +40,17 @@ table! {
         /// Preference, 1 (first) to 64, when no path `default` is written; uplinks of one tier share the traffic. Default: the place in the file.
         tier: optional i64,
         /// Share of new flows beside the other uplinks of its tier, 1 to 100. Default: 1.
-        weight: optional i64,
+        weight: optional Settable<i64>,
         /// false: configured, but out of use. Default: true.
-        enabled: optional bool,
+        enabled: optional Settable<bool>,
+        /// What the contract promises towards the branch, 64kbit to 100gbit. Default: not known.
+        down: optional Settable<Rate>,
+        /// The same towards the internet. Default: not known.
+        up: optional Settable<Rate>,
         /// What is probed through this uplink instead of the site's targets, per family. At most 16.
         targets: optional List<Target>,
     }
-    not_yet {
-        "down": "take it out; shaping comes with `qos`",
-        "up": "take it out; shaping comes with `qos`",
-    }
+    standalone { "provider", "circuit", }
 }
 
 /// A profile by its name.
@@ -148,17 +151,35 @@ impl Value for Jitter {
     fn schema() -> Json {
         json!({ "anyOf": [{ "enum": ["off"] }, Delay::schema()] })
     }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Off => put_leaf(&0_u8, out),
+            Self::Judged(delay) => {
+                put_leaf(&1_u8, out);
+                delay.put(out);
+            }
+        }
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        match input.leaf::<u8>(key)? {
+            0 => Ok(Self::Off),
+            1 => Delay::take(input, key).map(Self::Judged),
+            _ => Err(Bad::new(key, "it is no threshold")),
+        }
+    }
 }
 
 table! {
     /// A plan that counts bytes.
     Metered: "a table", "{ plan = \"10GB\" }" {
         /// Bytes of the plan in a month, 1MB to 100TB.
-        plan: required Bytes,
+        plan: required Settable<Bytes>,
         /// Day of the month on which the plan starts again, 1 to 28. Default: 1.
-        resets_on: optional i64,
+        resets_on: optional Settable<i64>,
         /// Kept back for what may always pass, below the plan. Default: 0B.
-        reserve: optional Bytes,
+        reserve: optional Settable<Bytes>,
     }
 }
 
@@ -199,6 +220,26 @@ impl Value for Ipv4 {
 
     fn schema() -> Json {
         json!({ "anyOf": [{ "enum": ["dhcp", "off"] }, Static4::schema()] })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Off => put_leaf(&0_u8, out),
+            Self::Dhcp => put_leaf(&1_u8, out),
+            Self::Static(fixed) => {
+                put_leaf(&2_u8, out);
+                fixed.put(out);
+            }
+        }
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        match input.leaf::<u8>(key)? {
+            0 => Ok(Self::Off),
+            1 => Ok(Self::Dhcp),
+            2 => Static4::take(input, key).map(Self::Static),
+            _ => Err(Bad::new(key, "it is no way to get IPv4")),
+        }
     }
 }
 
@@ -246,5 +287,29 @@ impl Value for Ipv6 {
 
     fn schema() -> Json {
         json!({ "anyOf": [{ "enum": ["native", "nat66", "npt", "off"] }, Static6::schema()] })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Off => put_leaf(&0_u8, out),
+            Self::Native => put_leaf(&1_u8, out),
+            Self::Nat66 => put_leaf(&2_u8, out),
+            Self::Npt => put_leaf(&3_u8, out),
+            Self::Static(fixed) => {
+                put_leaf(&4_u8, out);
+                fixed.put(out);
+            }
+        }
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        match input.leaf::<u8>(key)? {
+            0 => Ok(Self::Off),
+            1 => Ok(Self::Native),
+            2 => Ok(Self::Nat66),
+            3 => Ok(Self::Npt),
+            4 => Static6::take(input, key).map(Self::Static),
+            _ => Err(Bad::new(key, "it is no way to carry IPv6")),
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! What can stand as a value whatever the key: numbers, lists, named tables, and strings with a grammar ([`Text`]). The
 //! grammars are in [`super::text`].
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::read::{At, Node, Value, join};
+use super::settable::Fill;
+use super::wire::{Bad, Input, put_count, put_leaf};
 use crate::config::fault::{Collector, Fault, Kind, Place, quoted};
 use crate::config::model::Name;
 
@@ -15,6 +19,9 @@ pub(crate) trait Text: Sized {
 
     /// The error is the cause, in words.
     fn parse(text: &str) -> Result<Self, (Kind, String)>;
+
+    /// The one text that stands for the value wherever bytes are compared.
+    fn text(&self) -> String;
 }
 
 impl<T: Text> Value for T {
@@ -38,6 +45,18 @@ impl<T: Text> Value for T {
     fn schema() -> Json {
         json!({ "type": "string" })
     }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_leaf(&self.text(), out);
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        T::parse(input.leaf(key)?).map_err(|(_, cause)| Bad::new(key, cause))
+    }
+
+    fn of_text(text: &str) -> Result<Self, String> {
+        T::parse(text).map_err(|(_, cause)| cause)
+    }
 }
 
 impl Value for i64 {
@@ -59,6 +78,18 @@ impl Value for i64 {
     fn schema() -> Json {
         json!({ "type": "integer" })
     }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_leaf(self, out);
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        input.leaf(key)
+    }
+
+    fn of_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{} is no whole number", quoted(text)))
+    }
 }
 
 impl Value for bool {
@@ -75,6 +106,18 @@ impl Value for bool {
 
     fn schema() -> Json {
         json!({ "type": "boolean" })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_leaf(self, out);
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        input.leaf(key)
+    }
+
+    fn of_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{} is neither true nor false", quoted(text)))
     }
 }
 
@@ -116,24 +159,67 @@ impl<T: Value> Value for List<T> {
     fn schema() -> Json {
         json!({ "type": "array", "items": T::schema() })
     }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_count(self.entries.len(), out);
+        self.entries.iter().for_each(|at| at.value.put(out));
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        let mut entries = Vec::new();
+        for index in 0..input.count(key)? {
+            let key = format!("{key}[{}]", index + 1);
+            entries.push(At { value: T::take(input, &key)?, key, place: Place::default() });
+        }
+        Ok(Self { entries, whole: true })
+    }
+
+    fn fill(&mut self, fill: &mut Fill<'_>) {
+        self.entries.retain_mut(|entry| {
+            let kept = fill.keeps(entry);
+            if kept {
+                entry.value.fill(fill);
+            }
+            kept
+        });
+    }
+}
+
+/// A key that a person chooses.
+pub(crate) trait Key: Clone + Ord + std::fmt::Display {
+    const WHAT: &'static str;
+    const HINT: &'static str;
+    const PATTERN: &'static str;
+
+    fn of(text: &str) -> Result<Self, String>;
+}
+
+impl Key for Name {
+    const WHAT: &'static str = "a name";
+    const HINT: &'static str = "a name has 1 to 32 characters of a-z, 0-9 and \"-\"";
+    const PATTERN: &'static str = "^[a-z0-9-]{1,32}$";
+
+    fn of(text: &str) -> Result<Self, String> {
+        Self::new(text).map_err(|error| error.to_string())
+    }
 }
 
 /// Tables with names that a person gave, in the order of the file.
 #[derive(Clone, Debug)]
-pub(crate) struct Named<T> {
-    pub(crate) entries: Vec<Entry<T>>,
+pub(crate) struct Named<T, K = Name> {
+    pub(crate) entries: Vec<Entry<T, K>>,
     /// As in [`List`]: every name is one.
     pub(crate) whole: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Entry<T> {
-    pub(crate) name: At<Name>,
+pub(crate) struct Entry<T, K = Name> {
+    pub(crate) name: At<K>,
     /// `None`: not readable; the name is known all the same, so that what refers to it is no second fault.
     pub(crate) value: Option<T>,
 }
 
-impl<T: Value> Value for Named<T> {
+impl<T: Value, K: Key> Value for Named<T, K> {
     const WHAT: &'static str = "a table of named tables";
     const EXAMPLE: &'static str = "{ name = { … } }";
 
@@ -148,15 +234,14 @@ impl<T: Value> Value for Named<T> {
         for (key, value) in entries {
             let place = Place(key.span().start);
             let child = Node { key: join(&node.key, key.get_ref()), place, value: value.get_ref() };
-            match Name::new(key.get_ref()) {
+            match K::of(key.get_ref()) {
                 Ok(name) => {
                     let name = At { value: name, key: child.key.clone(), place };
                     named.push(Entry { name, value: T::read(&child, faults) });
                 }
-                Err(error) => {
-                    let what = format!("{} in `{}` is not a name", quoted(key.get_ref()), node.key);
-                    let fault = Fault::new(Kind::Alphabet, what).because(error.to_string());
-                    faults.add(place, fault.hint("a name has 1 to 32 characters of a-z, 0-9 and \"-\""));
+                Err(cause) => {
+                    let what = format!("{} in `{}` is not {}", quoted(key.get_ref()), node.key, K::WHAT);
+                    faults.add(place, Fault::new(Kind::Alphabet, what).because(cause).hint(K::HINT));
                     T::read(&child, faults);
                 }
             }
@@ -168,9 +253,39 @@ impl<T: Value> Value for Named<T> {
     fn schema() -> Json {
         json!({
             "type": "object",
-            "propertyNames": { "pattern": "^[a-z0-9-]{1,32}$" },
+            "propertyNames": { "pattern": K::PATTERN },
             "additionalProperties": T::schema(),
         })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let sound: Vec<_> =
+            self.entries.iter().filter_map(|entry| Some((&entry.name, entry.value.as_ref()?))).collect();
+        put_count(sound.len(), out);
+        for (name, value) in sound {
+            put_leaf(&name.value.to_string(), out);
+            value.put(out);
+        }
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        let mut entries: Vec<Entry<T, K>> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for _ in 0..input.count(key)? {
+            let text: &str = input.leaf(key)?;
+            let name = K::of(text).map_err(|cause| Bad::new(key, cause))?;
+            let key = join(key, text);
+            if !seen.insert(name.clone()) {
+                return Err(Bad::new(&key, "it stands twice"));
+            }
+            let value = Some(T::take(input, &key)?);
+            entries.push(Entry { name: At { value: name, key, place: Place::default() }, value });
+        }
+        Ok(Self { entries, whole: true })
+    }
+
+    fn fill(&mut self, fill: &mut Fill<'_>) {
+        self.entries.iter_mut().filter_map(|entry| entry.value.as_mut()).for_each(|value| value.fill(fill));
     }
 }
 
@@ -193,5 +308,17 @@ impl<T: Value> Value for OneOrMore<T> {
 
     fn schema() -> Json {
         json!({ "anyOf": [T::schema(), { "type": "array", "items": T::schema() }] })
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(input: &mut Input<'_>, key: &str) -> Result<Self, Bad> {
+        List::take(input, key).map(Self)
+    }
+
+    fn fill(&mut self, fill: &mut Fill<'_>) {
+        self.0.fill(fill);
     }
 }
