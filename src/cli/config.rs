@@ -99,6 +99,10 @@ pub fn summary(branch: &Branch) -> Vec<String> {
     }
     lines.extend(gateway.networks.iter().map(network));
     lines.extend(serving(branch));
+    let not_done = branch.not_done();
+    if !not_done.is_empty() {
+        lines.push(format!("  not done yet by this release: {}", not_done.join(", ")));
+    }
     lines
 }
 

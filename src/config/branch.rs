@@ -27,6 +27,25 @@ pub struct Branch {
 }
 
 impl Branch {
+    /// What is written and checked, but not done by this release: a person must not rely on it yet.
+    pub fn not_done(&self) -> Vec<&'static str> {
+        let Self { gateway, place: _, rates: _, responders, dns, reports, access, apply, services } = self;
+        let networks = &gateway.networks;
+        let set = [
+            ("vlan", networks.iter().any(|network| network.bridged.is_some())),
+            ("dhcp", networks.iter().any(|network| network.dhcp.is_some() || !network.fixed.is_empty())),
+            ("limit_down", networks.iter().any(|network| network.limit_down.is_some())),
+            ("responders", !responders.is_empty()),
+            ("dns", *dns != Dns::default()),
+            ("push", reports.push),
+            ("status_page_on", !reports.status_page_on.is_empty()),
+            ("access", *access != Access::default()),
+            ("apply", *apply != Apply::default()),
+            ("services", !services.is_empty()),
+        ];
+        set.into_iter().filter(|(_, written)| *written).map(|(what, _)| what).collect()
+    }
+
     pub fn rates(&self, id: UplinkId) -> Rates {
         self.rates.get(id.index()).copied().unwrap_or_default()
     }
@@ -104,16 +123,17 @@ pub struct Responder {
     pub key: [u8; 32],
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
     pub forwarders: Forwarders,
     pub domain: Option<String>,
     pub routes: Vec<DnsRoute>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forwarders {
     /// Those of the uplink in use.
+    #[default]
     Uplink,
     These(Vec<IpAddr>),
 }
@@ -198,7 +218,7 @@ impl fmt::Display for SectionId {
 }
 
 /// How a new config is tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Apply {
     /// What worked before must work after.
     pub must_work: Vec<Check>,
@@ -248,7 +268,13 @@ impl Timers {
     pub const SOAK: Duration = Duration::from_secs(1_800);
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl Default for Timers {
+    fn default() -> Self {
+        Self { soft: Self::SOFT, hard: Self::HARD, soak: Self::SOAK }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     pub uplinks: DriftMode,
     pub networks: DriftMode,

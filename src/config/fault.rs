@@ -2,6 +2,7 @@
 //! file are collected and shown in the order of its lines. Start reading at [`Faults`].
 
 use std::fmt;
+use std::rc::Rc;
 
 /// Which rule was broken.
 macro_rules! kinds {
@@ -201,7 +202,8 @@ pub(super) enum Author {
 
 /// Gathers faults while the files are read and checked.
 pub(super) struct Collector<'t> {
-    sources: Vec<Source<'t>>,
+    /// Shared with every trial: a fleet has as many files as branches.
+    sources: Rc<[Source<'t>]>,
     pub(super) author: Author,
     faults: Vec<(Place, Fault)>,
     left_out: usize,
@@ -222,11 +224,11 @@ impl<'t> Collector<'t> {
             sources.push(Source { name, text, base });
             base += text.len() + 1;
         }
-        Self { sources, author, faults: Vec::new(), left_out: 0 }
+        Self { sources: sources.into(), author, faults: Vec::new(), left_out: 0 }
     }
 
-    pub(super) fn sources(&self) -> Vec<Source<'t>> {
-        self.sources.clone()
+    pub(super) fn sources(&self) -> Rc<[Source<'t>]> {
+        Rc::clone(&self.sources)
     }
 
     pub(super) fn add(&mut self, place: Place, fault: Fault) {
@@ -239,7 +241,7 @@ impl<'t> Collector<'t> {
 
     /// An empty collector of the same texts, for a check that is only a trial.
     pub(super) fn trial(&self) -> Self {
-        Self { sources: self.sources.clone(), author: self.author, faults: Vec::new(), left_out: 0 }
+        Self { sources: Rc::clone(&self.sources), author: self.author, faults: Vec::new(), left_out: 0 }
     }
 
     /// Takes over what a trial found and nobody has found before; `with` says what was tried.

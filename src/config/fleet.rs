@@ -124,13 +124,17 @@ pub fn compare(old: &Fleet, new: &Fleet) -> Result<Vec<Group>, SectionError> {
         }
     };
     let one = |words: &str, disturbance| vec![Change { words: words.to_owned(), disturbance }];
+    let by_name = |fleet: &'_ Fleet| -> BTreeMap<Name, usize> {
+        fleet.sites.iter().enumerate().map(|(index, site)| (site.name.clone(), index)).collect()
+    };
+    let (before_at, after_at) = (by_name(old), by_name(new));
     for site in &new.sites {
-        match old.site(site.name.as_str()) {
+        match before_at.get(&site.name).map(|index| &old.sites[*index]) {
             Some(before) => add(site, diff(&old.branch(before)?, &new.branch(site)?)),
             None => add(site, one("the site is new", Disturbance::None)),
         }
     }
-    for gone in old.sites.iter().filter(|site| new.site(site.name.as_str()).is_none()) {
+    for gone in old.sites.iter().filter(|site| !after_at.contains_key(&site.name)) {
         add(gone, one("the site goes away", Disturbance::Cut));
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.sites.len()));

@@ -45,7 +45,7 @@ pub fn is_standard(text: &str) -> bool {
 }
 
 fn read(faults: &mut Collector<'_>) -> Option<Branch> {
-    let source = faults.sources().into_iter().next()?;
+    let source = *faults.sources().first()?;
     let table = toml_table(&source, faults)?;
     let root = DeValue::Table(table);
     let node = Node { key: String::new(), place: Place(0), value: &root };

@@ -1,7 +1,7 @@
 //! Variables: what a site may set, and within which bounds. Values are the texts that people write, in their one
 //! canonical form; a place parses them with the same grammar as a literal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -345,7 +345,10 @@ impl Variable {
             }
             VarType::Word => one(&["a", &"z".repeat(self.max_len)]),
             VarType::Text => one(&["A", &"W".repeat(self.max_len)]),
-            VarType::Mac => one(&["00:00:00:00:00:01", "fe:ff:ff:ff:ff:ff"]),
+            VarType::Mac => {
+                let own = self.digits();
+                one(&[&format!("02:{own}"), &format!("fe:{own}")])
+            }
             VarType::Timezone => one(&["UTC", "America/Argentina/ComodRivadavia"]),
             VarType::Week => one(&["mon 00:00-00:01", "mon-sun 00:00-24:00, closed 02-29"]),
             VarType::OneOf => self.one_of.iter().cloned().map(VarValue::One).collect(),
@@ -370,8 +373,22 @@ impl Variable {
         }
     }
 
+    /// Five bytes that another variable hardly has: two hosts of one site never have one hardware address.
+    fn digits(&self) -> String {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = self.name.0.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        hash.to_be_bytes()[3..].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    }
+
     /// Values between the ends that meet something else: every one is allowed, so none may do harm.
-    pub(super) fn tempting(&self, taken: &[IpNet]) -> Vec<VarValue> {
+    pub(super) fn tempting(&self, taken: &[IpNet], numbers: &BTreeSet<i64>) -> Vec<VarValue> {
+        if let (VarType::Int | VarType::Vlan, Some(min), Some(max)) = (self.kind, self.min, self.max) {
+            return if min > max {
+                Vec::new()
+            } else {
+                numbers.range(min..=max).map(|it| VarValue::One(it.to_string())).collect()
+            };
+        }
         let (Some(within), Some(len)) = (self.within, self.len) else { return Vec::new() };
         let meets = |net: &IpNet| {
             let inside = within.contains(&net.network());
@@ -510,7 +527,13 @@ mod tests {
             assert!(site.take(&one(text)).is_err(), "{text}");
         }
         let taken = [net("10.5.6.0/24"), net("172.16.0.0/12"), net("10.0.0.0/8")];
-        assert_eq!(site.tempting(&taken), [one("10.0.0.0/20"), one("10.5.0.0/20")]);
+        assert_eq!(site.tempting(&taken, &BTreeSet::new()), [one("10.0.0.0/20"), one("10.5.0.0/20")]);
+    }
+
+    #[test]
+    fn numbers_meet_what_is_taken_within_their_bounds() {
+        let host = Variable { min: Some(2), max: Some(150), ..variable(VarType::Int) };
+        assert_eq!(host.tempting(&[], &BTreeSet::from([1, 100, 199])), [one("100")]);
     }
 
     #[test]

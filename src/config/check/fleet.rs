@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{branch, not_empty, once, vars};
 use crate::config::branch::{Branch, Contract, Identity, Version};
-use crate::config::fault::{Collector, Fault, Kind, Place};
+use crate::config::fault::{Collector, Fault, Kind, Place, nearest};
 use crate::config::fleet::{FleetSite, GatewayEntry, Office, Wave};
 use crate::config::model::{Host, Ipv4Mode, Name, limits};
 use crate::config::raw::fleet::{Given, Head, Inventory, Lifecycle, Office as RawOffice, Var};
@@ -37,6 +37,8 @@ pub(in crate::config) struct Checked {
     pub(in crate::config) parts: Parts,
     /// Without the firewall's rules, which do not depend on values, and of which there may be thousands.
     light: Parts,
+    /// Variables that meet in one uplink, network or other table.
+    pairs: BTreeSet<(VarName, VarName)>,
     /// Nothing stands in the way of filling it in.
     sound: bool,
 }
@@ -46,7 +48,7 @@ pub(in crate::config) fn standard(raw: RawStandard, faults: &mut Collector<'_>) 
     let head = head.map(|at| at.value);
     let before = faults.count();
     let declared = vars::declare(vars.as_ref(), faults);
-    uses(&parts, vars.as_ref(), &declared, faults);
+    let pairs = uses(&parts, vars.as_ref(), &declared, faults);
     let sound = faults.count() == before;
     let mut light = parts.clone();
     if let Some(firewall) = &mut light.firewall {
@@ -60,6 +62,7 @@ pub(in crate::config) fn standard(raw: RawStandard, faults: &mut Collector<'_>) 
         vars,
         parts,
         light,
+        pairs,
         sound,
     };
     checked.try_bounds(faults);
@@ -84,7 +87,7 @@ fn uses(
     vars: Option<&At<Named<Var, VarName>>>,
     declared: &[(Variable, Place)],
     faults: &mut Collector<'_>,
-) {
+) -> BTreeSet<(VarName, VarName)> {
     let mut fill = Fill::default();
     parts.clone().fill(&mut fill);
     let mut used: BTreeSet<&VarName> = declared.iter().filter_map(|(it, _)| it.needed_if.as_ref()).collect();
@@ -109,6 +112,20 @@ fn uses(
             .hint(format!("take it out, or write {{ var = \"{}\" }} where it belongs", variable.name));
         faults.add(*place, fault);
     }
+    let mut tables: BTreeMap<String, BTreeSet<&VarName>> = BTreeMap::new();
+    for place in &fill.uses {
+        // `networks.office` of `networks.office.dhcp.from`.
+        let table: Vec<&str> = place.name.key.split('.').take(2).collect();
+        tables.entry(table.join(".")).or_default().insert(&place.name.value);
+    }
+    let pairs = |names: &BTreeSet<&VarName>| {
+        let names: Vec<VarName> = names.iter().map(|name| (*name).clone()).collect();
+        let pair = |(index, one): (usize, &VarName)| {
+            names[index + 1..].iter().map(|other| (one.clone(), other.clone())).collect::<Vec<_>>()
+        };
+        names.iter().enumerate().flat_map(pair).collect::<Vec<_>>()
+    };
+    tables.values().flat_map(pairs).collect()
 }
 
 impl Checked {
@@ -131,9 +148,10 @@ impl Checked {
         faults.learn(always, "");
         faults.learn(usual, &example(&base));
         let taken = found.as_ref().map(addresses).unwrap_or_default();
+        let numbers = found.as_ref().map(numbers).unwrap_or_default();
         for variable in &self.variables {
             let mut tried = variable.ends();
-            tried.extend(variable.tempting(&taken));
+            tried.extend(variable.tempting(&taken, &numbers));
             for value in tried {
                 let with = format!("with {} = {value}", variable.name);
                 let mut set = base.clone();
@@ -150,9 +168,29 @@ impl Checked {
                 faults.learn(trial, &format!("with {condition} = false"));
             }
         }
+        self.try_pairs(&base, faults);
         let (_, least) = self.attempt(&self.parts, &first, &anybody(), faults);
         faults.learn(least, "with the least value of each variable");
         faults.learn(greatest, "with the greatest value of each variable");
+    }
+
+    /// The least of one with the greatest of the other: a plan and its reserve, a range and a host.
+    fn try_pairs(&self, base: &Set, faults: &mut Collector<'_>) {
+        let ends = |name: &VarName| {
+            let ends = self.variables.iter().find(|it| it.name == *name).map(Variable::ends).unwrap_or_default();
+            [ends.first().cloned(), ends.last().cloned()]
+        };
+        for (one, other) in &self.pairs {
+            let ([one_least, one_most], [other_least, other_most]) = (ends(one), ends(other));
+            for (first, second) in [(one_least, other_most), (one_most, other_least)] {
+                let (Some(first), Some(second)) = (first, second) else { continue };
+                let with = format!("with {one} = {first} and {other} = {second}");
+                let mut set = base.clone();
+                set.extend([(one.clone(), first), (other.clone(), second)]);
+                let (_, trial) = self.attempt(&self.light, &set, &anybody(), faults);
+                faults.learn(trial, &with);
+            }
+        }
     }
 
     /// Fills the values in and checks what comes of it.
@@ -189,8 +227,9 @@ impl Checked {
         faults: &mut Collector<'_>,
     ) -> Vec<FleetSite> {
         let listed = inventory.sites.as_ref().map_or(&[][..], |at| &at.value.entries);
+        let known = names(inventory);
         for file in files {
-            if !listed.iter().any(|entry| entry.name.value == file.site) {
+            if !known.contains(&file.site) {
                 let fault = Fault::new(Kind::UnknownName, format!("site `{}` is not in the inventory", file.site))
                     .because("nobody would know whose branch it is")
                     .hint(format!("add it to inventory.toml: [sites] {} = {{ name = …, owner = … }}", file.site));
@@ -308,12 +347,12 @@ impl Checked {
     pub(in crate::config) fn gateways(&self, inventory: &Inventory, faults: &mut Collector<'_>) -> Vec<GatewayEntry> {
         let mut active: BTreeMap<&Name, String> = BTreeMap::new();
         let mut found = Vec::new();
-        let sites: Vec<Name> = names(inventory);
+        let sites = names(inventory);
         for entry in inventory.gateways.as_ref().map_or(&[][..], |at| &at.value.entries) {
             let Some(raw) = &entry.value else { continue };
             let (Some(model), Some(lifecycle)) = (&raw.model, &raw.lifecycle) else { continue };
             if let Some(site) = raw.site.as_ref().filter(|site| !sites.contains(&site.value)) {
-                faults.add(site.place, super::unknown("site", site, &sites, &[]));
+                faults.add(site.place, unknown_site(site, &sites));
             }
             if lifecycle.value == Lifecycle::Active {
                 if !self.models.is_empty() && !self.models.contains(&model.value) {
@@ -406,7 +445,7 @@ fn contracts(inventory: &Inventory, parts: &Parts, faults: &mut Collector<'_>) -
         super::duration(isp.restore.as_ref(), RESTORE, *RESTORE.start(), faults);
         let (Some(site), Some(uplink)) = (&line.site, &line.uplink) else { continue };
         if !sites.contains(&site.value) {
-            faults.add(site.place, super::unknown("site", site, &sites, &[]));
+            faults.add(site.place, unknown_site(site, &sites));
         }
         if !uplinks.contains(&uplink.value) {
             faults.add(uplink.place, super::unknown("uplink", uplink, &uplinks, &[]));
@@ -430,11 +469,20 @@ fn contracts(inventory: &Inventory, parts: &Parts, faults: &mut Collector<'_>) -
     found
 }
 
-fn names(inventory: &Inventory) -> Vec<Name> {
-    inventory
-        .sites
-        .as_ref()
-        .map_or_else(Vec::new, |at| at.value.entries.iter().map(|entry| entry.name.value.clone()).collect())
+fn names(inventory: &Inventory) -> BTreeSet<Name> {
+    let entries = inventory.sites.as_ref().map_or(&[][..], |at| &at.value.entries);
+    entries.iter().map(|entry| entry.name.value.clone()).collect()
+}
+
+/// The nearest name is enough; nobody reads a list of all branches.
+fn unknown_site(at: &At<Name>, sites: &BTreeSet<Name>) -> Fault {
+    let hint = match nearest(at.value.as_str(), sites.iter().map(Name::as_str)) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => format!("add `{}` to [sites]", at.value),
+    };
+    Fault::new(Kind::UnknownName, format!("`{}` names the unknown site `{}`", at.key, at.value))
+        .because("[sites] of the inventory does not list it")
+        .hint(hint)
 }
 
 /// Stands in where a standard is checked without a site.
@@ -475,4 +523,17 @@ fn addresses(branch: &Branch) -> Vec<IpNet> {
         }
     }
     nets
+}
+
+/// Numbers that something else has: VLANs, and hosts counted from their network.
+fn numbers(branch: &Branch) -> BTreeSet<i64> {
+    let mut numbers = BTreeSet::new();
+    for network in &branch.gateway.networks {
+        numbers.extend(network.bridged.as_ref().map(|it| i64::from(it.vlan)));
+        let Some(net) = network.net else { continue };
+        let dhcp = network.dhcp.iter().flat_map(|dhcp| [dhcp.from, dhcp.to]);
+        let hosts = dhcp.chain(network.fixed.iter().map(|host| host.address));
+        numbers.extend(hosts.map(|host| i64::from(u32::from(host)) - i64::from(u32::from(net.network()))));
+    }
+    numbers
 }

@@ -168,7 +168,12 @@ fn open_bounds(name: &At<VarName>, raw: &Var, variable: &Variable, faults: &mut 
         ("max", inner.is_number() && max.is_none() && raw.max.is_none()),
         ("within", (prefix || inner == VarType::Addr4) && within.is_none()),
         ("len", prefix && len.is_none()),
-        ("one_of", inner == VarType::OneOf && one_of.is_empty() && raw.one_of.as_ref().is_none_or(|at| at.value.whole)),
+        (
+            "one_of",
+            (inner == VarType::OneOf || *kind == VarType::List)
+                && one_of.is_empty()
+                && raw.one_of.as_ref().is_none_or(|at| at.value.whole),
+        ),
         ("of", *kind == VarType::List && of.is_none()),
     ];
     for (key, _) in needed.iter().filter(|(_, missing)| *missing) {

@@ -48,7 +48,7 @@ table! {
         len: optional i64,
         /// Characters of a word (1 to 32) or text (1 to 64), entries of a list (1 to 64). Default: the most.
         max_len: optional i64,
-        /// The values there are; required with one_of, possible for the entries of a list. At most 64.
+        /// The values there are, or the entries that a list may have; required with both. At most 64.
         one_of: optional List<Scalar>,
         /// true: no two sites may have the same, and prefixes must not overlap. Default: false.
         unique: optional bool,
