@@ -271,8 +271,10 @@ impl Engine {
             }
             // The processor is awake: what would wake it again in a moment is done now.
             for index in 0..self.deadlines.len() {
-                if self.deadlines[index] <= now + EARLY_MOST {
-                    self.with_line(line_at(index).0, line_at(index).1, now, |line, out| line.poll_early(now, out));
+                let (uplink, family) = line_at(index);
+                let soon = self.deadlines[index] <= now + EARLY_MOST;
+                if soon && self.line(uplink, family).is_some_and(|line| line.is_nearly_due(now)) {
+                    self.with_line(uplink, family, now, |line, out| line.poll_early(now, out));
                 }
             }
         }

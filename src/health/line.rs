@@ -493,14 +493,16 @@ impl Line {
         self.poll_schedule(now, out);
     }
 
-    /// The next probe of a steady line together with one of another line.
-    pub fn poll_early(&mut self, now: Instant, out: &mut Output) {
-        let interval = self.interval(now);
+    /// The next probe of a steady line may go together with one of another line.
+    pub fn is_nearly_due(&self, now: Instant) -> bool {
         let steady = matches!(self.state, State::Up | State::Degraded | State::Probation) && self.burst.is_none();
-        if steady && interval <= EARLY_BELOW && self.schedule.is_nearly_due(now, interval) {
-            self.schedule.hurry(now);
-            self.poll(now, out);
-        }
+        let interval = self.interval(now);
+        steady && interval <= EARLY_BELOW && self.schedule.is_nearly_due(now, interval)
+    }
+
+    pub fn poll_early(&mut self, now: Instant, out: &mut Output) {
+        self.schedule.hurry(now);
+        self.poll(now, out);
     }
 
     /// A target that stays silent while others answer must not start a burst each time, nor convict. If all are equally
