@@ -161,7 +161,8 @@ pub fn check_standard_file(name: &str, text: &str) -> Result<Standard, Faults> {
     let sources = faults.sources();
     let standard = tables(&sources, &mut faults)
         .and_then(|mut tables| tables.pop())
-        .and_then(|(_, table)| compile(&read_standard(table, &mut faults)?));
+        .and_then(|(_, table)| read_standard(table, &mut faults))
+        .and_then(|checked| compile(&checked, &mut faults));
     match standard {
         Some(standard) if faults.count() == 0 => Ok(standard),
         Some(_) | None => Err(faults.into_faults(name)),
@@ -219,7 +220,7 @@ fn read(faults: &mut Collector<'_>) -> Option<Fleet> {
     let (standard, inventory) = (standard?, inventory?);
     let gateways = standard.gateways(&inventory, faults);
     let sites = standard.sites(&inventory, &sites, faults);
-    Some(Fleet { standard: compile(&standard)?, sites, gateways, office })
+    Some(Fleet { standard: compile(&standard, faults)?, sites, gateways, office })
 }
 
 fn read_standard(table: DeTable<'_>, faults: &mut Collector<'_>) -> Option<Checked> {
@@ -228,13 +229,20 @@ fn read_standard(table: DeTable<'_>, faults: &mut Collector<'_>) -> Option<Check
 }
 
 /// `None`: something is missing, and its fault is known.
-fn compile(checked: &Checked) -> Option<Standard> {
+fn compile(checked: &Checked, faults: &mut Collector<'_>) -> Option<Standard> {
+    let sections = sections::encode(&checked.parts, checked.vars.as_ref());
+    if let (0, Err(error)) = (faults.count(), sections::readable(&sections)) {
+        let fault = Fault::new(Kind::TooMany, "the standard is too large for a gateway")
+            .because(error.to_string())
+            .hint("leave out what is not needed; a gateway's memory for a config is fixed");
+        faults.add(Place(0), fault);
+    }
     Some(Standard {
         name: checked.name.clone()?,
         models: checked.models.clone(),
         min_firmware: checked.min_firmware,
         variables: checked.variables.clone(),
-        sections: sections::encode(&checked.parts, checked.vars.as_ref()),
+        sections,
     })
 }
 

@@ -202,6 +202,11 @@ fn decode(sections: &[Section]) -> Result<Decoded, SectionError> {
     Ok(decoded)
 }
 
+/// Whether a gateway would read them at all; what was just encoded can only be too large.
+pub(super) fn readable(sections: &[Section]) -> Result<(), SectionError> {
+    decode(sections).map(|_| ())
+}
+
 /// Sections that this firmware passes over, because it does not know them and they are not critical.
 pub fn skipped(sections: &[Section]) -> Vec<(u16, u16)> {
     let known = |section: &&Section| !SUPPORTED.contains(&(section.id, section.version)) && !section.critical;
