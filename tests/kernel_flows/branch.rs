@@ -56,6 +56,10 @@ fn network(title: &str, device: &str, net: &str, net6: &str, isolate: bool) -> N
         ports: vec![link(device)],
         net: Some(net.parse().expect("a network")),
         net6: Some(net6.parse().expect("a network")),
+        bridged: None,
+        dhcp: None,
+        fixed: Vec::new(),
+        limit_down: None,
         isolate,
     }
 }
