@@ -144,7 +144,7 @@ impl Conntrack {
             let mut rest = buffer.as_slice();
             while let Some((one, after)) = split(rest) {
                 rest = after;
-                let Ok(message) = NetlinkMessage::<NetfilterMessage>::deserialize(one) else { continue };
+                let Some(message) = decode(one) else { continue };
                 if message.header.sequence_number != self.sequence {
                     continue;
                 }
@@ -164,6 +164,21 @@ impl Conntrack {
     }
 }
 
+/// For fuzz/: reads a received buffer as [`Conntrack::dump`] does.
+#[cfg(fuzzing)]
+pub fn fuzz(mut buffer: &[u8]) {
+    while let Some((one, after)) = split(buffer) {
+        assert!(after.len() < buffer.len(), "it comes to an end");
+        buffer = after;
+        let Some(message) = decode(one) else { continue };
+        let NetlinkPayload::InnerMessage(inner) = message.payload else { continue };
+        let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = inner.inner else { continue };
+        for family in Family::BOTH {
+            parse_flow(family, &attributes);
+        }
+    }
+}
+
 /// The first message of a received buffer and what follows it.
 fn split(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
     const HEADER: usize = 16;
@@ -173,6 +188,16 @@ fn split(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let one = buffer.get(..length)?;
     Some((one, buffer.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+/// `None`: not for us, or broken. Other subsystems share the socket's protocol and the crate's parser, which panics on some
+/// messages of theirs: an attribute of the packet filter that is shorter than its own header.
+fn decode(one: &[u8]) -> Option<NetlinkMessage<NetfilterMessage>> {
+    const SUBSYSTEM: u16 = 1;
+    /// Below it: errors, ends of dumps, overruns (`NLMSG_MIN_TYPE`).
+    const FIRST: u16 = 0x10;
+    let kind = u16::from_ne_bytes(one.get(4..6)?.try_into().ok()?);
+    (kind < FIRST || kind >> 8 == SUBSYSTEM).then(|| NetlinkMessage::deserialize(one).ok()).flatten()
 }
 
 fn header(family: Family, version: u8) -> NetfilterHeader {
@@ -308,6 +333,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Found by fuzzing: the crate's parser of sets subtracts past zero.
+    #[test]
+    fn a_message_of_another_subsystem_is_not_read() {
+        let found = include_bytes!("../../fuzz/seeds/conntrack/other-subsystem");
+        let mut rest = found.as_slice();
+        while let Some((one, after)) = split(rest) {
+            rest = after;
+            let subsystem = one[5];
+            assert!(subsystem == 1 || decode(one).is_none(), "subsystem {subsystem}");
+        }
+    }
 
     /// An entry as the kernel writes it: IPv6 ping from fd00::1 to 2001:db8::7, identifier 0x1234.
     fn ping() -> Vec<ConntrackAttribute> {

@@ -224,6 +224,15 @@ fn one(command: NfCmd<'static>) -> Nftables<'static> {
     Nftables { objects: vec![NfObject::CmdObject(command)].into() }
 }
 
+/// For fuzz/: reads a listing back.
+#[cfg(fuzzing)]
+pub fn fuzz(output: &[u8]) {
+    if let Ok(listing) = Listing::parse(output) {
+        listing.compare(Generation::EMPTY);
+    }
+    is_change(output);
+}
+
 /// Tells that somebody (perhaps we) changed the packet filter: a hint to read the table back, nothing more.
 pub struct NftWatch {
     socket: TokioSocket,

@@ -283,6 +283,28 @@ impl Netlink {
     }
 }
 
+/// For fuzz/: reads a datagram as the monitor and as answers are read.
+#[cfg(fuzzing)]
+pub fn fuzz(datagram: &[u8]) {
+    monitor::hints(datagram);
+    let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(datagram) else { return };
+    match message.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => drop(decode::link(&message)),
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(message)) => drop(decode::address(&message)),
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(message)) => drop(decode::route(&message)),
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRule(message)) => drop(decode::rule(&message)),
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(message)) => {
+            decode::reachable(&message);
+            decode::link_address(&message);
+        }
+        NetlinkPayload::Error(error) => {
+            let attributes = error.header.get(NETLINK_HEADER_BYTES..).unwrap_or_default();
+            refused(String::new(), error.raw_code(), attributes);
+        }
+        _ => {}
+    }
+}
+
 fn neighbour_message(link: u32, address: IpAddr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = encode::address_family(Family::of(address));

@@ -101,7 +101,7 @@ impl Monitor {
 }
 
 /// A datagram may hold several messages. One that we cannot read may be about anything: look.
-fn hints(mut datagram: &[u8]) -> Vec<Hint> {
+pub(super) fn hints(mut datagram: &[u8]) -> Vec<Hint> {
     let mut hints = Vec::new();
     while let Ok(frame) = NetlinkBuffer::new_checked(datagram) {
         let length = (frame.length() as usize).next_multiple_of(4).min(datagram.len());

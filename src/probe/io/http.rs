@@ -129,3 +129,14 @@ fn failure(error: &hyper::Error) -> Option<Answer> {
         None => Some(Answer::Refused),
     }
 }
+
+/// For fuzz/: judges what an HTTP server sent; the first byte says whether the body matters.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let Some((body, bytes)) = bytes.split_first() else { return };
+    let request = Request::get("/").header(HOST, "example.org").body(Empty::new()).expect("a request");
+    let contains = (body & 1 == 1).then(|| "success".to_owned());
+    let get = Get { request, server: None, status: 200, contains };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(get.exchange(tokio::io::join(bytes, tokio::io::sink())));
+}

@@ -26,6 +26,8 @@ use crate::time::Instant;
 pub mod clock;
 mod dns;
 mod http;
+#[cfg(fuzzing)]
+pub use http::fuzz as fuzz_http;
 mod icmp;
 mod receive;
 pub mod resolve;
