@@ -31,7 +31,7 @@ check: ## quick: does it compile, without running anything
 	cargo check --locked --all-targets
 
 test: deps lints units scenarios ## everything CI runs
-	@$(MAKE) --no-print-directory sim HOURS=1000
+	@$(MAKE) --no-print-directory sim HOURS=10000
 	@echo 'all of make test passed'
 
 lints: ## formatting and lints, of the lab's build and the image's
