@@ -353,15 +353,6 @@ impl Line {
         self.local_changed(now, out);
     }
 
-    pub fn handle_neighbour(&mut self, reachable: bool) {
-        self.neighbour = Some(reachable);
-        // The kernel needs seconds to give up on a gateway; the cause follows when it knows.
-        if self.verdict() == Some(Verdict::Silent) {
-            self.evidence.cause = Some(if reachable { Cause::Path } else { Cause::Modem });
-            self.evidence.gateway_answers = Some(reachable);
-        }
-    }
-
     /// Probes and replies of this family since the last reading.
     pub fn take_own(&mut self) -> Own {
         std::mem::take(&mut self.own)

@@ -120,7 +120,7 @@ impl Value for Forwarders {
 table! {
     /// Who may change things on the gateway.
     Control: "a table", "{ group = \"causeway-admin\" }" {
-        /// Members of this Unix group may change things, as root may; everybody may look. Default: causeway-admin.
+        /// Members of this Unix group may look and change things, as root may; nobody else may. Default: causeway-admin.
         group: optional Group,
     }
 }
