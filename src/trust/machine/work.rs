@@ -50,17 +50,15 @@ impl Work {
         }
     }
 
-    /// A verified assignment raises its floor, whatever becomes of it. Says whether it is news.
-    pub(super) fn accept(&mut self, candidate: &Candidate) -> bool {
+    /// A verified assignment raises its floor, whatever becomes of it.
+    pub(super) fn accept(&mut self, candidate: &Candidate) {
         let before = self.keep.floors;
         if !candidate.operator {
             self.keep.floors.raise_assignment(candidate.config.assigned, candidate.config.assignment);
         }
-        if self.keep.floors == before {
-            return false;
+        if self.keep.floors != before {
+            self.save(Save::Best);
         }
-        self.save(Save::Best);
-        true
     }
 
     /// Starts with a candidate, from its check on. What is known of another content does not count for it.
