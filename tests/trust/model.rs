@@ -39,14 +39,14 @@ impl Run {
                 self.assigned += 1;
                 world.event(Event::Refused(offered, Refusal::InvalidConfig));
             }
-            16 => toggle(&mut world.dead, if pick % 2 == 0 { FIBRE } else { LTE }),
+            16 => toggle(&mut world.dead, if pick.is_multiple_of(2) { FIBRE } else { LTE }),
             17 => toggle(&mut world.bad, offered.config.resolved),
             18 => world.hold = !world.hold,
             19 => world.kernel = vec![[Applied::StepFailed, Applied::Differs][pick % 2]; 1 + pick],
             20 => world.disk_works = !world.disk_works,
-            21 => world.defer = Defer { open_hours: pick % 2 == 0, ..Defer::default() },
+            21 => world.defer = Defer { open_hours: pick.is_multiple_of(2), ..Defer::default() },
             22 => {
-                let open_hours = pick % 2 == 0;
+                let open_hours = pick.is_multiple_of(2);
                 world.event(Event::Conditions(Conditions {
                     open_hours,
                     quietest_hour: pick == 3,

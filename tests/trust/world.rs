@@ -166,7 +166,7 @@ impl World {
             Target::Config(config) => self.bad.contains(&config.resolved),
             Target::Safe => false,
         };
-        let works = |name: &'static str| !self.dead.contains(name) && !(cut && name == LTE);
+        let works = |name: &'static str| !(self.dead.contains(name) || cut && name == LTE);
         let signs = |name| if works(name) { ALL } else { Signs::PRESENT };
         let uplink = |name| (Text::new(name).expect("short"), signs(name));
         let office = match (works(FIBRE) || works(LTE), self.hold) {

@@ -70,7 +70,8 @@ fn a_second_way_to_write_a_value_is_refused() {
 
 #[test]
 fn what_contradicts_itself_is_refused() {
-    let faults: [(fn(&mut Standard), Invalid); 8] = [
+    type Spoil = fn(&mut Standard);
+    let faults: [(Spoil, Invalid); 8] = [
         (|standard| standard.turn.seq = 0, Invalid::Zero),
         (|standard| standard.turn.seq = u64::MAX, Invalid::Exhausted),
         (|standard| standard.way_back_of = Some(40), Invalid::WayBack),
