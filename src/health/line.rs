@@ -673,8 +673,13 @@ impl Line {
         let first = target.rtt.smoothed().is_none();
         let outcome = if rtt > overdue_after && !first { Outcome::Late { rtt } } else { Outcome::Reply { rtt } };
         target.last_outcome = Some(outcome);
-        // The first packets of a line wait for its neighbours to be resolved; that is no RTT of the line.
-        let is_sample = !(self.state == State::Unknown && rtt > self.profile.dead_after);
+        // The first packets of a line, new or back, wait for its neighbours to be resolved; that is no RTT of the line.
+        let waited = match self.state {
+            State::Unknown | State::Down => rtt > self.profile.dead_after,
+            State::Probation => pending.sent < self.since,
+            State::Up | State::Degraded | State::Suspect | State::Disabled => false,
+        };
+        let is_sample = !waited;
         target.handle_reply(pending.sent, is_sample.then_some(rtt), received);
         self.last_reply = self.last_reply.max(Some(received));
         self.stalls = Stalls::default();

@@ -258,3 +258,21 @@ fn a_line_without_tcp_returns_with_the_first_connection_although_the_page_is_gon
     engine.handle(Event::Link { uplink: UplinkId(1), link: Link::NoCarrier }, engine.last_turn);
     assert_eq!(run(&mut engine, S(15), Answer::Reply, None).0, State::Probation);
 }
+
+#[test]
+fn probes_that_waited_for_the_gateway_to_be_found_again_do_not_make_a_line_slow() {
+    let mut world = World::new(Profile::fast());
+    world.run(S(30));
+    world.wires[0].dead = true;
+    world.run(S(5));
+    assert_eq!(world.state(0), State::Down);
+    // The kernel keeps a few packets and sends them all when the gateway's address is known.
+    world.wires[0].dead = false;
+    world.wires[0].rtt = MS(700);
+    world.run(MS(350));
+    world.wires[0].rtt = MS(350);
+    world.run(MS(350));
+    world.wires[0].rtt = MS(4);
+    world.run(S(11));
+    assert_eq!(world.state(0), State::Up);
+}
