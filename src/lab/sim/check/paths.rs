@@ -365,7 +365,7 @@ impl Check {
 
     /// Everything is up and each path uses what it should.
     pub(crate) fn converged(&self, scene: &Scene<'_>) -> bool {
-        let state = |uplink, family| scene.engine.line(uplink, family).map(|line| line.state());
+        let state = |uplink, family| scene.engine.line(uplink, family).map(|line| line.settled_state());
         Family::BOTH.into_iter().all(|family| {
             let up = |uplink: UplinkId| matches!(state(uplink, family), None | Some(State::Up | State::Disabled));
             scene.config.uplink_ids().all(up)
