@@ -6,6 +6,7 @@
 //! and members of `control.group` may change anything; the kernel says who the other end is (`SO_PEERCRED`), never the
 //! frame.
 
+pub mod errand;
 pub mod frame;
 pub mod io;
 mod names;

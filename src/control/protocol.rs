@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::errand::{Errand, Lane, Part};
 use super::snapshot::Snapshot;
 use super::status::{ConfigStatus, Status};
 use crate::telemetry::events::EventLine;
@@ -34,6 +35,16 @@ pub enum Request {
     Drill {
         uplink: String,
     },
+    /// From `front`: the next errand of this lane. Answered with [`Reply::Errand`] once there is one, or without one after
+    /// [`super::errand::HOLD_MS`].
+    Errand {
+        lane: Lane,
+    },
+    /// From `front`: a part of what came of an errand.
+    Deliver {
+        id: u64,
+        part: Part,
+    },
 }
 
 impl Request {
@@ -41,7 +52,14 @@ impl Request {
     pub fn changes(&self) -> bool {
         match self {
             Self::Use { .. } | Self::UseAutomatic | Self::Lock | Self::Unlock | Self::Drill { .. } => true,
-            Self::Status | Self::Snapshot | Self::Events { .. } | Self::ConfigInfo | Self::Version => false,
+            // What is delivered is verified, whoever brings it.
+            Self::Status
+            | Self::Snapshot
+            | Self::Events { .. }
+            | Self::ConfigInfo
+            | Self::Version
+            | Self::Errand { .. }
+            | Self::Deliver { .. } => false,
         }
     }
 }
@@ -53,6 +71,8 @@ pub enum Reply {
     Events(Vec<EventLine>),
     Config(ConfigStatus),
     Version(String),
+    /// `None`: nothing to do so far; ask again.
+    Errand(Option<Box<Errand>>),
     /// A change was made; the sentence says what it means.
     Done(String),
     Refused(Refusal),

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod keys;
 pub mod machine;
 pub mod refusal;
+pub mod request;
 pub mod root;
 pub mod store;
 pub mod verify;

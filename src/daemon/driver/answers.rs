@@ -49,6 +49,10 @@ impl Driver {
                 Reply::Done("unlocked: the choice is automatic again".to_owned()).into()
             }
             Request::Drill { uplink } => self.drill(&uplink, peer.by(), now).into(),
+            Request::Errand { .. } | Request::Deliver { .. } => {
+                let refusal = Refusal::new(RefusalKind::NotNow, "this gateway belongs to no head office");
+                Reply::Refused(refusal).into()
+            }
         };
         // The client has gone: nobody is told.
         reply.send(answer).ok();
