@@ -102,7 +102,7 @@ fn as_multipath(family: Family, mut hops: Vec<Hop>) -> Vec<Hop> {
 ///   skip `unreachable` routes, because those are not on their device, and fail with `ENETUNREACH`. Neither leaves by
 ///   another line.
 fn uplink_routes(config: &Gateway, state: &State, uplink: UplinkId, family: Family) -> Vec<Route> {
-    let (config, table) = (config.uplink(uplink), uplink_table(uplink));
+    let (config, table) = (config.uplink(uplink), uplink_table(config.slot(uplink)));
     let hop = config.has(family).then(|| next_hop(config, state, family)).flatten();
     let carrier = hop.map(|hop| route(family, table, CARRIER_METRIC, vec![hop]));
     carrier.into_iter().chain([route(family, table, BACKSTOP_METRIC, Vec::new())]).collect()
@@ -128,10 +128,11 @@ fn rules(config: &Gateway, family: Family) -> Vec<Rule> {
     };
     let mut rules = vec![Rule { suppress: Some(0), ..rule(MAIN_RULE, MAIN_TABLE) }];
     for id in config.uplink_ids() {
-        let table = uplink_table(id);
+        let slot = config.slot(id);
+        let table = uplink_table(slot);
         let device = config.uplink(id).device.as_str().to_owned();
-        rules.push(Rule { mark: Some((uplink_mark(id), UPLINK_MARK_MASK)), ..rule(mark_rule(id), table) });
-        rules.push(Rule { device: Some(device), ..rule(device_rule(id), table) });
+        rules.push(Rule { mark: Some((uplink_mark(slot), UPLINK_MARK_MASK)), ..rule(mark_rule(slot), table) });
+        rules.push(Rule { device: Some(device), ..rule(device_rule(slot), table) });
     }
     for id in config.path_ids() {
         let mark = (id != PathId::DEFAULT).then(|| (path_mark(id), PATH_MARK_MASK));

@@ -15,7 +15,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::config::model::{Family, PathId, UplinkId};
+use crate::config::model::{Family, PathId, Slot, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::flow::{Flow, Snapshot};
 use crate::kernel::marks::Selector;
@@ -27,6 +27,9 @@ pub trait SwitchKernel {
     type Error: std::error::Error + Send + Sync + 'static;
 
     fn now(&self) -> Instant;
+
+    /// Under which its flows are marked.
+    fn slot(&self, uplink: UplinkId) -> Slot;
 
     /// Atomically replaces the default route of the path's table. An empty selection: the path rejects.
     fn replace_routes(
@@ -189,7 +192,7 @@ async fn clear<K: SwitchKernel>(
     let mut room = Snapshot::MOST;
     let mut refused = None;
     for uplink in &dead {
-        let selector = Selector::uplink_on_path(*uplink, path);
+        let selector = Selector::uplink_on_path(kernel.slot(*uplink), path);
         // The list is for counting and nudging; without it the flows go all the same.
         let mut snapshot = kernel.list_flows(selector, family).await.unwrap_or_else(|_| {
             report.failed += 1;
@@ -232,7 +235,7 @@ pub async fn rescan<K: SwitchKernel>(
     let mut stragglers = Vec::new();
     for uplink in &rescan.dead {
         let refused = |source| SwitchError::Flows { uplink: *uplink, family, source };
-        let selector = Selector::uplink_on_path(*uplink, rescan.path);
+        let selector = Selector::uplink_on_path(kernel.slot(*uplink), rescan.path);
         let snapshot = kernel.list_flows(selector, family).await.map_err(refused)?;
         if snapshot.seen > 0 {
             kernel.delete_flows(selector, family).await.map_err(refused)?;

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod model;
 mod raw;
 pub mod sections;
+mod slots;
 pub mod vars;
 pub mod words;
 

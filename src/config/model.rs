@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+pub use super::slots::{Slot, Slots};
+
 /// Limits of `docs/config.md`, each with its reason.
 pub mod limits {
     /// Routing tables 4101…4164 and six bits of the connection mark.
@@ -41,7 +43,7 @@ pub mod limits {
     pub const FILE_BYTES: usize = 1 << 20;
 }
 
-/// Index of an uplink in [`Gateway::uplinks`]: 0…63. Table, rule and mark numbers derive from it.
+/// Index of an uplink in [`Gateway::uplinks`]: 0…63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UplinkId(pub u8);
 
@@ -217,6 +219,7 @@ pub struct Gateway {
     pub site: Site,
     /// In the order of the file; [`UplinkId`] is the index.
     pub uplinks: Vec<Uplink>,
+    pub slots: Slots,
     /// `default` first, then in the order of the file: the first match wins.
     pub paths: Vec<Path>,
     pub networks: Vec<Network>,
@@ -228,6 +231,10 @@ pub struct Gateway {
 impl Gateway {
     pub fn uplink(&self, id: UplinkId) -> &Uplink {
         &self.uplinks[id.index()]
+    }
+
+    pub fn slot(&self, id: UplinkId) -> Slot {
+        self.slots.of(id)
     }
 
     pub fn uplink_ids(&self) -> impl Iterator<Item = UplinkId> + use<> {

@@ -11,7 +11,7 @@ use super::gateways::Heard;
 use crate::apply::desired::Selections;
 use crate::apply::exec::{self, ApplyError, Kernel, KernelError};
 use crate::apply::switch::{self, Ended, Rescan, SwitchError, SwitchKernel};
-use crate::config::model::{Family, PathId, UplinkId};
+use crate::config::model::{Family, PathId, Slot, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::conntrack::{Conntrack, ConntrackError};
 use crate::kernel::flow::{Flow, Snapshot};
@@ -219,6 +219,10 @@ impl SwitchKernel for Hands {
 
     fn now(&self) -> Instant {
         super::clock::now()
+    }
+
+    fn slot(&self, uplink: UplinkId) -> Slot {
+        self.world.config.slot(uplink)
     }
 
     async fn replace_routes(&mut self, path: PathId, family: Family, to: &Selection) -> Result<(), HandsError> {

@@ -39,6 +39,7 @@ pub(crate) fn two_lines(profile: Profile) -> Gateway {
     };
     Gateway {
         site: Site { name: "Test".to_owned(), owner: None },
+        slots: Slots::default(),
         uplinks: vec![uplink("a", "wan0"), uplink("b", "wan1")],
         paths: vec![Path {
             name: name("default"),

@@ -11,7 +11,7 @@
 //! to go are removed, and the flows of a path that has not are left alone.
 
 use super::numbers;
-use crate::config::model::{PathId, UplinkId};
+use crate::config::model::{PathId, Slot};
 
 /// Bits of the uplink. Six would do for 64 uplinks; a whole byte keeps a mark readable (`0x0300`: the third uplink).
 pub const UPLINK_MASK: u32 = numbers::UPLINK_MARK_MASK;
@@ -22,19 +22,13 @@ pub const PATH_MASK: u32 = numbers::PATH_MARK_MASK;
 pub const BOUND_SOCKET: u32 = 0x0001_0000;
 
 /// Mark of an uplink, in its place. Never 0, which means "no uplink yet".
-pub fn uplink(id: UplinkId) -> u32 {
+pub fn uplink(id: Slot) -> u32 {
     numbers::uplink_mark(id)
 }
 
 /// Mark of a path, in its place.
 pub fn path(id: PathId) -> u32 {
     numbers::path_mark(id)
-}
-
-/// The uplink a mark names, if it names one.
-pub fn uplink_of(mark: u32) -> Option<UplinkId> {
-    let number = u8::try_from((mark & UPLINK_MASK) >> UPLINK_MASK.trailing_zeros()).ok()?;
-    number.checked_sub(1).map(UplinkId)
 }
 
 /// The path a mark names.
@@ -51,12 +45,12 @@ pub struct Selector {
 
 impl Selector {
     /// All flows of an uplink.
-    pub fn uplink(id: UplinkId) -> Self {
+    pub fn uplink(id: Slot) -> Self {
         Self { value: uplink(id), mask: UPLINK_MASK }
     }
 
     /// The flows of one path on an uplink.
-    pub fn uplink_on_path(id: UplinkId, path_id: PathId) -> Self {
+    pub fn uplink_on_path(id: Slot, path_id: PathId) -> Self {
         Self { value: uplink(id) | path(path_id), mask: UPLINK_MASK | PATH_MASK }
     }
 
@@ -78,20 +72,18 @@ mod tests {
     #[test]
     fn marks_name_their_uplink_and_path() {
         for id in 0..64 {
-            let mark = uplink(UplinkId(id)) | path(PathId(15)) | BOUND_SOCKET;
-            assert_eq!(uplink_of(mark), Some(UplinkId(id)));
+            let mark = uplink(Slot(id)) | path(PathId(15)) | BOUND_SOCKET;
             assert_eq!(path_of(mark), PathId(15));
-            assert_eq!(uplink(UplinkId(id)) & !UPLINK_MASK, 0);
+            assert_eq!(uplink(Slot(id)) & !UPLINK_MASK, 0);
         }
-        assert_eq!(uplink_of(path(PathId(3))), None);
     }
 
     #[test]
     fn a_selector_is_as_narrow_as_it_says() {
-        let mark = uplink(UplinkId(1)) | path(PathId(2));
-        assert!(Selector::uplink(UplinkId(1)).matches(mark));
-        assert!(!Selector::uplink(UplinkId(0)).matches(mark));
-        assert!(Selector::uplink_on_path(UplinkId(1), PathId(2)).matches(mark));
-        assert!(!Selector::uplink_on_path(UplinkId(1), PathId::DEFAULT).matches(mark));
+        let mark = uplink(Slot(1)) | path(PathId(2));
+        assert!(Selector::uplink(Slot(1)).matches(mark));
+        assert!(!Selector::uplink(Slot(0)).matches(mark));
+        assert!(Selector::uplink_on_path(Slot(1), PathId(2)).matches(mark));
+        assert!(!Selector::uplink_on_path(Slot(1), PathId::DEFAULT).matches(mark));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::config::model::{PathId, UplinkId, limits};
+use crate::config::model::{PathId, Slot, limits};
 
 /// `rtm_protocol` and `FRA_PROTOCOL` of all we add, so that we know later what is ours. Free in `rt_protos`; a shared
 /// number (`static`) would make us remove other people's routes.
@@ -41,11 +41,11 @@ const UPLINK_MARK_SHIFT: u32 = 8;
 pub const PATH_MARK_MASK: u32 = 0xff;
 
 /// The uplink's number as used in tables, rules and marks: 1…64.
-fn number(uplink: UplinkId) -> u32 {
+fn number(uplink: Slot) -> u32 {
     u32::from(uplink.0) + 1
 }
 
-pub fn uplink_table(uplink: UplinkId) -> u32 {
+pub fn uplink_table(uplink: Slot) -> u32 {
     UPLINK_TABLES + number(uplink)
 }
 
@@ -53,7 +53,7 @@ pub fn path_table(path: PathId) -> u32 {
     PATH_TABLES + u32::from(path.0)
 }
 
-pub fn uplink_mark(uplink: UplinkId) -> u32 {
+pub fn uplink_mark(uplink: Slot) -> u32 {
     number(uplink) << UPLINK_MARK_SHIFT
 }
 
@@ -62,12 +62,12 @@ pub fn path_mark(path: PathId) -> u32 {
 }
 
 /// Preference of the rule that sends marked packets to their uplink's table.
-pub fn mark_rule(uplink: UplinkId) -> u32 {
+pub fn mark_rule(uplink: Slot) -> u32 {
     MARK_RULES + number(uplink)
 }
 
 /// Preference of the rule that sends packets of bound sockets to their uplink's table.
-pub fn device_rule(uplink: UplinkId) -> u32 {
+pub fn device_rule(uplink: Slot) -> u32 {
     DEVICE_RULES + number(uplink)
 }
 
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_design_and_never_collide() {
-        let (first, last) = (UplinkId(0), UplinkId(63));
+        let (first, last) = (Slot(0), Slot(63));
         assert_eq!((uplink_table(first), uplink_table(last)), (4_101, 4_164));
         assert_eq!((mark_rule(first), device_rule(last)), (4_101, 4_264));
         assert_eq!((uplink_mark(first), uplink_mark(last)), (0x0100, 0x4000));
@@ -107,8 +107,8 @@ mod tests {
             assert_eq!(path_mark(PathId(path)) & !PATH_MARK_MASK, 0);
         }
         for uplink in 0..64 {
-            assert!(is_our_table(uplink_table(UplinkId(uplink))) && !is_path_table(uplink_table(UplinkId(uplink))));
-            assert_eq!(uplink_mark(UplinkId(uplink)) & !UPLINK_MARK_MASK, 0);
+            assert!(is_our_table(uplink_table(Slot(uplink))) && !is_path_table(uplink_table(Slot(uplink))));
+            assert_eq!(uplink_mark(Slot(uplink)) & !UPLINK_MARK_MASK, 0);
         }
         assert!(![0, MAIN_TABLE, 4_100, 4_165, 4_199, 4_216].into_iter().any(is_our_table));
     }

@@ -2,7 +2,7 @@
 
 use crate::config::model::{
     Check, Control, Failback, FailbackFlows, FailbackWhen, Family, Firewall, Gateway, Host, Ipv4Mode, Ipv6Mode,
-    LinkName, Medium, Metered, Name, Otherwise, Path, Site, Target, Telemetry, Uplink, UplinkId,
+    LinkName, Medium, Metered, Name, Otherwise, Path, Site, Slots, Target, Telemetry, Uplink, UplinkId,
 };
 
 pub(crate) const WAN1: UplinkId = UplinkId(0);
@@ -46,6 +46,7 @@ pub(crate) fn gateway() -> Gateway {
     };
     Gateway {
         site: Site { name: "Lyon-Bellecour".to_owned(), owner: None },
+        slots: Slots::default(),
         uplinks: vec![wan1, lte0],
         paths: vec![default],
         networks: Vec::new(),

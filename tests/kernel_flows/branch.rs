@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use causeway::config::model::{
     Control, Failback, FailbackFlows, FailbackWhen, Firewall, Forward, Gateway, Ipv4Mode, Ipv6Mode, LinkName, Match,
-    Medium, Name, Network, Otherwise, Path, PortRange, Profile, Rule, Service, Site, Telemetry, Uplink, UplinkId, Zone,
+    Medium, Name, Network, Otherwise, Path, PortRange, Profile, Rule, Service, Site, Slots, Telemetry, Uplink,
+    UplinkId, Zone,
 };
 
 pub(crate) const A: UplinkId = UplinkId(0);
@@ -77,6 +78,7 @@ pub(crate) fn gateway() -> Gateway {
     };
     Gateway {
         site: Site { name: "branch".to_owned(), owner: None },
+        slots: Slots::default(),
         uplinks: vec![uplink("fibre", "wan1"), uplink("cable", "wan2")],
         paths: vec![
             path("default", Vec::new(), vec![vec![A], vec![B]]),

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::mpsc;
 
 use causeway::apply::switch::{self, Report, Rescan, SwitchKernel};
-use causeway::config::model::{Family, PathId, UplinkId};
+use causeway::config::model::{Family, PathId, Slot, UplinkId};
 use causeway::engine::action::Switch;
 use causeway::kernel::conntrack::{Conntrack, ConntrackError};
 use causeway::kernel::flow::{Flow, Snapshot};
@@ -39,6 +39,10 @@ impl SwitchKernel for Kernel {
 
     fn now(&self) -> Instant {
         Instant::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).expect("a short test"))
+    }
+
+    fn slot(&self, uplink: UplinkId) -> Slot {
+        Slot(uplink.0)
     }
 
     async fn replace_routes(&mut self, path: PathId, family: Family, to: &Selection) -> Result<(), ConntrackError> {

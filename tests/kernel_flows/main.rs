@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use branch::{A, B};
 use causeway::apply::switch::{Rescan, SwitchKernel};
-use causeway::config::model::Family;
+use causeway::config::model::{Family, Slot};
 use causeway::kernel::marks::Selector;
 use causeway::kernel::nft::{Ensured, Nft, TableState};
 use causeway::kernel::ruleset::{Learnt, Ruleset};
@@ -58,8 +58,8 @@ fn dead_uplink(family: Family) {
     let idle = Client::idle(&lab, to);
     let datagrams = Client::datagrams(&lab, to);
     wait_for("traffic runs", || streaming.received() > 40 && idle.received() == 5 && datagrams.received() > 10);
-    assert!(flows(&lab, Selector::uplink(A), family).len() >= 3);
-    assert_eq!(flows(&lab, Selector::uplink(B), family).len(), 1);
+    assert!(flows(&lab, Selector::uplink(Slot(A.0)), family).len() >= 3);
+    assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), family).len(), 1);
 
     lab.silence("pa");
     let (before, echoed) = (Instant::now(), datagrams.received());
@@ -84,7 +84,7 @@ fn dead_uplink(family: Family) {
     let again = report.rescan.expect("flows were moved");
     let stragglers: u64 = (0..Rescan::AFTER.len()).map(|_| rescan(&lab, &again)).sum();
     println!("{family}: {stragglers} stragglers");
-    assert_eq!(flows(&lab, Selector::uplink(A), family), [], "nothing is left on the dead uplink");
+    assert_eq!(flows(&lab, Selector::uplink(Slot(A.0)), family), [], "nothing is left on the dead uplink");
 }
 
 #[test]
@@ -102,8 +102,9 @@ fn f38_an_idle_client_learns_by_the_nudge_and_by_nothing_else() {
     let lab = branch_lab();
     let idle = Client::idle(&lab, FAR);
     wait_for("the connection is used once", || idle.received() == 5);
-    let lost = flows(&lab, Selector::uplink(A), Family::V4);
-    on(&lab, "gw", || async { kernel::kernel().delete_flows(Selector::uplink(A), Family::V4).await }).expect("deleted");
+    let lost = flows(&lab, Selector::uplink(Slot(A.0)), Family::V4);
+    on(&lab, "gw", || async { kernel::kernel().delete_flows(Selector::uplink(Slot(A.0)), Family::V4).await })
+        .expect("deleted");
     let start = Instant::now();
     wait_for("nothing is said", || start.elapsed() > Duration::from_millis(300));
     assert_eq!(idle.error(), None, "its flow is gone, and it cannot know");
@@ -138,10 +139,10 @@ fn a_planned_switch_loses_nothing() {
             let count = datagrams.received();
             wait_for("traffic goes on", || datagrams.received() > count + 20);
         }
-        assert_eq!(flows(&lab, Selector::uplink(B), family), [], "old flows stay");
+        assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), family), [], "old flows stay");
         let fresh = Client::streaming(&lab, to);
         wait_for("the new flow runs", || fresh.received() > 40);
-        assert_eq!(flows(&lab, Selector::uplink(B), family).len(), 1, "new flows take the other uplink");
+        assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), family).len(), 1, "new flows take the other uplink");
         assert_eq!(stream.error(), None);
         datagrams.stop();
         stream.stop();
@@ -155,7 +156,7 @@ fn a_path_of_its_own_is_routed_by_its_mark_and_keeps_it() {
     let lab = branch_lab();
     let stream = connect(&lab, "lan", FAR, 7_100).expect("the far host answers");
     let calls = Client::listening(stream);
-    let selector = Selector::uplink_on_path(B, causeway::config::model::PathId(1));
+    let selector = Selector::uplink_on_path(Slot(B.0), causeway::config::model::PathId(1));
     wait_for("the flow is marked", || flows(&lab, selector, Family::V4).len() == 1);
     // Path `default` losing its uplink is none of its business.
     switch_to(&lab, Family::V4, A, &[B]);
@@ -186,7 +187,7 @@ fn a_forward_is_answered_through_the_uplink_it_came_in_by() {
         std::io::Read::read_exact(&mut stream, &mut answer).expect("answered");
         assert_eq!(&answer, b"picture");
     }
-    assert_eq!(flows(&lab, Selector::uplink(B), Family::V4).len(), 1);
+    assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), Family::V4).len(), 1);
     // Not from elsewhere: the provider is no customer of the camera.
     assert_eq!(connect(&lab, "pb", "10.2.0.2", 8_443).expect_err("closed").kind(), ErrorKind::TimedOut);
 }
@@ -213,11 +214,11 @@ fn i4_uplink_input_is_closed_and_networks_get_what_they_may() {
 fn our_own_flows_follow_the_path_and_bound_sockets_their_device() {
     let lab = branch_lab();
     let own = Client::listening(connect(&lab, "gw", FAR, ECHO).expect("the far host answers"));
-    assert_eq!(flows(&lab, Selector::uplink(A), Family::V4).len(), 1);
+    assert_eq!(flows(&lab, Selector::uplink(Slot(A.0)), Family::V4).len(), 1);
     // A ping through the standby uplink goes through it, is answered, and is nobody's flow.
     assert!(ping(&lab, "gw", Some("wan2"), FAR));
     assert!(ping(&lab, "gw", Some("wan1"), FAR6));
-    assert_eq!(flows(&lab, Selector::uplink(B), Family::V4), []);
+    assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), Family::V4), []);
     let bound = lab.on("gw", || {
         use nix::sys::socket::{setsockopt, sockopt};
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a free port");
@@ -230,12 +231,12 @@ fn our_own_flows_follow_the_path_and_bound_sockets_their_device() {
         }
     });
     bound.join().expect("answered");
-    assert_eq!(flows(&lab, Selector::uplink(B), Family::V4), [], "a probe is nobody's flow");
+    assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), Family::V4), [], "a probe is nobody's flow");
 
     switch_to(&lab, Family::V4, B, &[A]);
     let mut fresh = connect(&lab, "gw", FAR, ECHO).expect("our own traffic takes the other uplink");
     std::io::Write::write_all(&mut fresh, b"x").expect("open");
-    assert_eq!(flows(&lab, Selector::uplink(B), Family::V4).len(), 1);
+    assert_eq!(flows(&lab, Selector::uplink(Slot(B.0)), Family::V4).len(), 1);
     // Our own socket learns with its next packet, too, without a timeout.
     let start = Instant::now();
     own.say(b"anybody there?");

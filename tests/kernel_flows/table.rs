@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use causeway::config::model::{Family, Gateway, Ipv6Mode, Network, PortRange, Rule, Service, Uplink, UplinkId, limits};
+use causeway::config::model::{
+    Family, Gateway, Ipv6Mode, Network, PortRange, Rule, Service, Slot, Uplink, UplinkId, limits,
+};
 use causeway::kernel::conntrack::Conntrack;
 use causeway::kernel::flow;
 use causeway::kernel::marks::Selector;
@@ -153,7 +155,7 @@ fn connections_are_counted_listed_and_deleted_one_by_one() {
         let mut conntrack = Conntrack::open().expect("root may ask");
         assert!(conntrack.count().await.expect("counted") >= 2);
         for (family, protocol) in [(Family::V4, flow::ICMP), (Family::V6, flow::ICMPV6)] {
-            let selector = Selector::uplink(UplinkId(0));
+            let selector = Selector::uplink(Slot(0));
             let found = conntrack.dump(selector, family).await.expect("listed").flows;
             assert_eq!(found.iter().map(|flow| flow.protocol).collect::<Vec<_>>(), [protocol]);
             assert!(conntrack.delete_flow(&found[0]).await.expect("deleted"));

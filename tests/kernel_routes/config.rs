@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use causeway::config::model::{
     Control, Failback, FailbackFlows, FailbackWhen, Firewall, Gateway, Ipv4Mode, Ipv6Mode, LinkName, Medium, Name,
-    Otherwise, Path, Site, Telemetry, Uplink, UplinkId,
+    Otherwise, Path, Site, Slots, Telemetry, Uplink, UplinkId,
 };
 
 pub(crate) fn config() -> Gateway {
@@ -21,6 +21,7 @@ pub(crate) fn config() -> Gateway {
     };
     Gateway {
         site: Site { name: "Shop 7".to_owned(), owner: None },
+        slots: Slots::default(),
         uplinks: (0..2).map(uplink).collect(),
         paths: vec![path("default", Otherwise::Keep), path("guests", Otherwise::Reject)],
         networks: Vec::new(),

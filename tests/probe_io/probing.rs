@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway::config::model::{
     Check, Control, DnsAnswer, Family, Firewall, Gateway, Host, HttpUrl, Ipv4Mode, Ipv6Mode, LinkName, Medium, Name,
-    Site, Target, TargetId, Telemetry, Uplink, UplinkId,
+    Site, Slots, Target, TargetId, Telemetry, Uplink, UplinkId,
 };
 use causeway::engine::event::Event;
 use causeway::probe::io::{Prober, Roots, clock};
@@ -150,6 +150,7 @@ pub(crate) fn gateway(targets: Vec<Target>) -> Arc<Gateway> {
     };
     Arc::new(Gateway {
         site: Site { name: "test".to_owned(), owner: None },
+        slots: Slots::default(),
         uplinks: vec![uplink("wan0"), uplink("wan1")],
         paths: Vec::new(),
         networks: Vec::new(),

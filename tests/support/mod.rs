@@ -122,6 +122,7 @@ pub(crate) fn answer(incoming: &Incoming, live: &broadcast::Sender<EventLine>) -
         Request::Lock => Reply::Done("Locked.".to_owned()),
         Request::Unlock => Reply::Done("Unlocked.".to_owned()),
         Request::Drill { .. } => refused(RefusalKind::NotNow, "lte0 is not up"),
+        Request::Errand { .. } | Request::Deliver { .. } => refused(RefusalKind::NotNow, "not enrolled"),
     }))
 }
 

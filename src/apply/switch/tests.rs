@@ -38,6 +38,10 @@ impl SwitchKernel for Fake {
         Instant::from_nanos(self.now)
     }
 
+    fn slot(&self, uplink: UplinkId) -> Slot {
+        Slot(uplink.0)
+    }
+
     async fn replace_routes(&mut self, path: PathId, _: Family, to: &Selection) -> Result<(), Refused> {
         self.call("replace", format!(" {} {:?}", path.0, to.0.iter().map(|(id, _)| id.0).collect::<Vec<_>>()))?;
         self.routes = to.clone();

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::branch::{Branch, Identity};
 use super::fault::{Collector, Fault, Kind, Place, listed, nearest};
-use super::model::{Control, Gateway, LinkName, Name, Service, Site, UplinkId, limits};
+use super::model::{Control, Gateway, LinkName, Name, Service, Site, Slots, UplinkId, limits};
 use super::raw;
 use super::raw::read::At;
 use super::raw::values::{Entry, List, Named};
@@ -85,7 +85,7 @@ pub(super) fn branch(parts: &raw::Parts, identity: &Identity, faults: &mut Colle
     parts.uplinks.as_ref()?;
     let site = Site { name: identity.name.clone(), owner: identity.owner.clone() };
     let control = Control { group: Some(Control::GROUP.to_owned()) };
-    let gateway = Gateway { site, uplinks, paths, networks, firewall, control, telemetry };
+    let gateway = Gateway { site, uplinks, slots: Slots::default(), paths, networks, firewall, control, telemetry };
     Some(Branch { gateway, place, rates, responders, dns, reports, access, apply, services })
 }
 

@@ -48,7 +48,7 @@ fn incoming(table: &mut TableBuilder, gateway: &Gateway) {
             vec![
                 equal(meta(MetaKey::Iifname), device(&uplink.device)),
                 original_direction(),
-                set(ct("mark"), Expression::Number(marks::uplink(id))),
+                set(ct("mark"), Expression::Number(marks::uplink(gateway.slot(id)))),
                 restore(),
                 accept(),
             ],
@@ -101,7 +101,7 @@ fn outgoing(table: &mut TableBuilder, gateway: &Gateway) {
             vec![
                 equal(meta(MetaKey::Oifname), device(&uplink.device)),
                 original_direction(),
-                set(ct("mark"), Expression::Number(marks::uplink(id))),
+                set(ct("mark"), Expression::Number(marks::uplink(gateway.slot(id)))),
                 accept(),
             ],
         );
@@ -136,7 +136,10 @@ fn leaving(table: &mut TableBuilder, gateway: &Gateway) {
                 equal(meta(MetaKey::Oifname), device(&uplink.device)),
                 original_direction(),
                 undecided(),
-                set(ct("mark"), with_bits(masked(meta(MetaKey::Mark), marks::PATH_MASK), marks::uplink(id))),
+                set(
+                    ct("mark"),
+                    with_bits(masked(meta(MetaKey::Mark), marks::PATH_MASK), marks::uplink(gateway.slot(id))),
+                ),
             ],
         );
     }

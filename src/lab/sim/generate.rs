@@ -79,6 +79,7 @@ fn gateway(random: &mut Random) -> Gateway {
     }
     Gateway {
         site: Site { name: "Simulated branch".to_owned(), owner: None },
+        slots: Slots::default(),
         uplinks,
         paths,
         networks: Vec::new(),
