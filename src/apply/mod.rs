@@ -4,4 +4,5 @@
 pub mod desired;
 pub mod exec;
 pub mod plan;
+pub mod services;
 pub mod switch;

@@ -12,4 +12,5 @@ pub mod flow;
 pub mod marks;
 pub mod nft;
 pub mod nudge;
+pub mod programs;
 pub mod ruleset;

@@ -1,5 +1,5 @@
-//! Edge: loads our table through `nft -j -f -` and reads it back. The only file that starts a process. One fixed argument
-//! list; what is wanted goes in as JSON, so no string of the config is ever parsed as nft syntax.
+//! Edge: loads our table through `nft -j -f -` and reads it back. What is wanted goes in as JSON, so no string of the
+//! config is ever parsed as nft syntax.
 //!
 //! Our table carries two empty chains. `generation_…` names the rules it was made from. `seal_…`, added after the table was
 //! read back, is the digest of that listing: whoever changes a rule breaks the seal, also across a restart of ours.
@@ -7,7 +7,6 @@
 mod listing;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use nftables::schema::{NfCmd, NfListObject, NfObject, Nftables};
@@ -15,22 +14,17 @@ use nix::libc;
 use rtnetlink::packet_core::{NetlinkBuffer, NetlinkHeader, Parseable};
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use listing::{Listing, SEAL_CHAIN};
 
+use super::programs::{Program, ProgramError};
 use super::ruleset::{Generation, Ruleset, our_table, plain_chain};
 
-/// Where Debian puts it; the unit allows nothing else to be executed.
-const PROGRAM: &str = "/usr/sbin/nft";
-const ARGUMENTS: [&str; 3] = ["-j", "-f", "-"];
 /// A branch's rules take a tenth of a second, the most that a config may have up to ten. Never in the way of a switch;
 /// a hung process does not hold us for ever.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// The listing of 4,096 rules with several services each is about 20 MiB.
 const LISTING_BYTES: u64 = 32 << 20;
-/// What a person reads of an error.
-const MESSAGE_BYTES: usize = 2_048;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
@@ -107,7 +101,7 @@ impl Default for Nft {
 
 impl Nft {
     pub fn new() -> Self {
-        Self { program: PathBuf::from(PROGRAM) }
+        Self { program: PathBuf::from(Program::Nft.path()) }
     }
 
     /// Another program in its place: tests of what happens without nft.
@@ -159,65 +153,19 @@ impl Nft {
 
     async fn run(&self, what: &'static str, batch: &Nftables<'_>) -> Result<Vec<u8>, NftError> {
         let input = serde_json::to_vec(batch).expect("rules are plain data with string keys");
-        tokio::time::timeout(DEADLINE, self.converse(what, input))
-            .await
-            .unwrap_or(Err(NftError::Deadline { after: DEADLINE }))
-    }
-
-    async fn converse(&self, what: &'static str, input: Vec<u8>) -> Result<Vec<u8>, NftError> {
-        let failed = |source: std::io::Error| NftError::Run { program: self.program.clone(), source };
-        // With an empty environment its messages are in English, which is how a missing table is told.
-        let mut child = tokio::process::Command::new(&self.program)
-            .args(ARGUMENTS)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|source| {
-                if source.kind() == std::io::ErrorKind::NotFound {
-                    NftError::Missing { program: self.program.clone() }
-                } else {
-                    failed(source)
-                }
-            })?;
-        let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let write = async {
-            if let Some(stdin) = &mut stdin {
-                // It may leave before it has read all; its message says why.
-                stdin.write_all(&input).await.ok();
-                stdin.shutdown().await.ok();
-            }
-            drop(stdin.take());
-        };
-        let ((), output, errors) = tokio::join!(write, capped(stdout), capped(stderr));
-        let (output, errors) = (output.map_err(failed)?, errors.map_err(failed)?);
-        let status = child.wait().await.map_err(failed)?;
-        if !status.success() {
-            return Err(NftError::Refused { what, message: message(&errors) });
+        let output = Program::Nft.run(&self.program, input, LISTING_BYTES, DEADLINE).await.map_err(|error| match error {
+            ProgramError::Missing { program } => NftError::Missing { program },
+            ProgramError::Run { program, source } => NftError::Run { program, source },
+            ProgramError::Deadline { after } => NftError::Deadline { after },
+        })?;
+        if !output.success {
+            return Err(NftError::Refused { what, message: output.message() });
         }
-        if output.len() as u64 > LISTING_BYTES {
+        if output.stdout.len() as u64 > LISTING_BYTES {
             return Err(NftError::TooLong { most: LISTING_BYTES });
         }
-        Ok(output)
+        Ok(output.stdout)
     }
-}
-
-/// Reads to the end or one byte beyond the cap.
-async fn capped(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(LISTING_BYTES + 1).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
-}
-
-fn message(errors: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&errors[..errors.len().min(MESSAGE_BYTES)]).into_owned();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join(" ")
 }
 
 fn one(command: NfCmd<'static>) -> Nftables<'static> {

@@ -9,6 +9,7 @@
 
 mod decode;
 mod encode;
+mod lan;
 pub mod monitor;
 
 use std::collections::BTreeSet;
