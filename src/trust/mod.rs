@@ -13,6 +13,7 @@ pub mod freshness;
 pub mod journal;
 pub mod keys;
 pub mod machine;
+pub mod proof;
 pub mod refusal;
 pub mod request;
 pub mod root;
