@@ -6,5 +6,6 @@ mod echo;
 mod net;
 mod peers;
 mod probing;
+mod proof;
 mod services;
 mod tls;

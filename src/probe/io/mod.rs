@@ -29,6 +29,7 @@ mod http;
 #[cfg(fuzzing)]
 pub use http::fuzz as fuzz_http;
 mod icmp;
+pub mod proof;
 mod receive;
 pub mod resolve;
 mod sink;
