@@ -7,10 +7,13 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::exit::HELP;
+use crate::apply::services::Backend;
 
 /// Made by the unit (`RuntimeDirectory=`).
 pub const SOCKET: &str = "/run/causeway/control.sock";
 pub const STATE: &str = "/var/lib/causeway";
+pub const CLAIM: &str = "/etc/causeway/claim.toml";
+pub const DEVICE: &str = "/etc/causeway/device.toml";
 
 /// Firmware for branch routers: keeps the branch online when a provider fails, and proves it.
 #[derive(Debug, Parser)]
@@ -160,6 +163,35 @@ pub struct RunArgs {
     /// Write down everything that comes in, for `causeway replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// Brings a new gateway to its head office; read until that has accepted it
+    #[arg(long, value_name = "FILE", default_value = CLAIM)]
+    pub claim: Option<PathBuf>,
+    /// What hardware this is: model and serial number
+    #[arg(long, value_name = "FILE", default_value = DEVICE)]
+    pub device: PathBuf,
+    /// Who makes bridges, addresses and leases as the config says; without it they are left to others
+    #[arg(long, value_enum)]
+    pub services: Option<Services>,
+    /// Files for networkd and dnsmasq go below this folder instead of /run and /var/lib
+    #[arg(long, value_name = "DIR", requires = "services")]
+    pub run_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Services {
+    /// systemd-networkd and dnsmasq, by files and flags
+    Networkd,
+    /// Links and addresses by netlink; whoever started the daemon looks after dnsmasq
+    Direct,
+}
+
+impl From<Services> for Backend {
+    fn from(services: Services) -> Self {
+        match services {
+            Services::Networkd => Self::Networkd,
+            Services::Direct => Self::Direct,
+        }
+    }
 }
 
 #[derive(Clone, Debug, clap::Args)]

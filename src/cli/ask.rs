@@ -106,6 +106,7 @@ pub(super) fn change(socket: &Path, request: &Request) -> Result<(), Failure> {
         | Reply::Events(_)
         | Reply::Config(_)
         | Reply::Version(_)
+        | Reply::ConfigState(_)
         | Reply::Errand(_)
         | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
     }
@@ -142,6 +143,7 @@ pub(super) fn fetch(client: &mut Client) -> Result<Status, Failure> {
         | Reply::Events(_)
         | Reply::Config(_)
         | Reply::Version(_)
+        | Reply::ConfigState(_)
         | Reply::Errand(_)
         | Reply::Done(_)
         | Reply::Refused(_) => Err(ClientError::Unexpected.into()),

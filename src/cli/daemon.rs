@@ -8,13 +8,21 @@ use serde_json::json;
 
 use super::args::RunArgs;
 use super::exit::{Exit, Failure, print, talk};
+use crate::apply::services::Paths;
 use crate::config;
-use crate::config::model::Gateway;
+use crate::config::Branch;
 use crate::control::io::BindError;
-use crate::daemon::{Options, Planned, RunError};
+use crate::daemon::{Hardware, Options, Planned, RunError};
 
 pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
     let (config, digest) = read(&args.config)?;
+    let hardware = Hardware::read(&args.device).map_err(|error| {
+        Failure::new(Exit::BadData, error).hint("it says model = \"…\" and serial = \"…\", or is not there")
+    })?;
+    let paths = || match &args.run_dir {
+        Some(folder) => Paths::below(folder),
+        None => Paths::system(),
+    };
     let options = Options {
         config,
         config_file: args.config,
@@ -22,6 +30,9 @@ pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
         state: args.state,
         socket: socket.to_owned(),
         record: args.record,
+        claim: args.claim,
+        hardware,
+        services: args.services.map(|backend| (backend.into(), paths())),
     };
     crate::daemon::run(options).map_err(failure)
 }
@@ -35,7 +46,7 @@ pub(super) fn teardown() -> Result<(), Failure> {
 /// 0: nothing would change; 1: something would, or it cannot be said.
 pub(super) fn plan(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
     let (config, _) = read(file)?;
-    let Planned { steps, remarks, complete } = crate::daemon::plan(&config).map_err(failure)?;
+    let Planned { steps, remarks, complete } = crate::daemon::plan(&config.gateway).map_err(failure)?;
     let right = steps.is_empty() && complete;
     if as_json {
         let answer = json!({
@@ -62,12 +73,12 @@ pub(super) fn plan(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
 }
 
 /// The config, and the first 16 hex digits of a digest of its text.
-pub(super) fn read(file: &Path) -> Result<(Gateway, String), Failure> {
+pub(super) fn read(file: &Path) -> Result<(Branch, String), Failure> {
     let text = super::config::read(file).map_err(|source| {
         let (exit, hint) = super::config::cannot_read(source.kind());
         Failure::new(exit, Unread { file: file.display().to_string(), source }).hint(hint)
     })?;
-    match config::parse(&file.display().to_string(), &text) {
+    match config::parse_branch(&file.display().to_string(), &text) {
         Ok(config) => Ok((config, digest(text.as_bytes()))),
         Err(faults) => {
             talk(&format!("{faults}\n"));
@@ -94,7 +105,8 @@ fn failure(error: RunError) -> Failure {
     let exit = match &error {
         RunError::NotPermitted { .. } => Exit::NotPermitted,
         RunError::SecondInstance { .. } | RunError::Control { source: BindError::Live { .. } } => Exit::NotNow,
-        RunError::State { .. }
+        RunError::Keeper { .. }
+        | RunError::State { .. }
         | RunError::Runtime { .. }
         | RunError::Kernel { .. }
         | RunError::Apply { .. }

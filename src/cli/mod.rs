@@ -74,7 +74,7 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
 fn front(args: FrontArgs, socket: &Path) -> Result<(), Failure> {
     let mut listen = args.listen;
     if let (true, Some(file)) = (listen.is_empty(), &args.config) {
-        listen = crate::front::addresses(&daemon::read(file)?.0);
+        listen = crate::front::addresses(&daemon::read(file)?.0.gateway);
     }
     let options = crate::front::Options { socket: socket.to_owned(), listen };
     crate::front::http::run(options).map_err(|error| Failure::new(Exit::Failed, error))

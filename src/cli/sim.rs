@@ -185,9 +185,13 @@ pub fn show(recording: impl BufRead, mut out: impl Write) -> Result<(), String> 
                 say(&mut out, now, &format!("start; adopted {}", paths(&config, &adopted)))?;
                 engine = Some(Engine::new(*config, seed, &adopted, now));
             }
+            (Entry::Reconfigure { config, seed, now }, Some(engine)) => {
+                say(&mut out, now, "another config")?;
+                engine.reconfigure(*config, seed, now);
+            }
             (Entry::Event { event, now }, Some(engine)) => engine.handle(event, now),
             (Entry::Poll { now }, Some(engine)) => engine.poll(now),
-            (Entry::Event { .. } | Entry::Poll { .. }, None) => {
+            (Entry::Reconfigure { .. } | Entry::Event { .. } | Entry::Poll { .. }, None) => {
                 return Err(format!("line {number}: a recording begins with a start"));
             }
         }

@@ -6,6 +6,7 @@
 pub mod branch;
 mod check;
 mod diff;
+pub mod documents;
 mod fault;
 pub mod fleet;
 pub mod model;

@@ -9,6 +9,7 @@
 pub mod errand;
 pub mod frame;
 pub mod io;
+pub mod keeping;
 mod names;
 pub mod protocol;
 mod rate;

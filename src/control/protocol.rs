@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::errand::{Errand, Lane, Part};
+use super::keeping::ConfigState;
 use super::snapshot::Snapshot;
 use super::status::{ConfigStatus, Status};
 use crate::telemetry::events::EventLine;
@@ -35,6 +36,14 @@ pub enum Request {
     Drill {
         uplink: String,
     },
+    /// Answered with [`Reply::ConfigState`]; `config why` and `config history` are drawn from it.
+    ConfigState,
+    /// Keep the config that is on trial.
+    ConfigConfirm,
+    /// Back to the config from before.
+    ConfigRollBack,
+    /// Try what was put off, or was undone.
+    ConfigRetry,
     /// From `front`: the next errand of this lane. Answered with [`Reply::Errand`] once there is one, or without one after
     /// [`super::errand::HOLD_MS`].
     Errand {
@@ -51,12 +60,20 @@ impl Request {
     /// Only root and members of `control.group` may ask for a change.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Use { .. } | Self::UseAutomatic | Self::Lock | Self::Unlock | Self::Drill { .. } => true,
+            Self::Use { .. }
+            | Self::UseAutomatic
+            | Self::Lock
+            | Self::Unlock
+            | Self::Drill { .. }
+            | Self::ConfigConfirm
+            | Self::ConfigRollBack
+            | Self::ConfigRetry => true,
             // What is delivered is verified, whoever brings it.
             Self::Status
             | Self::Snapshot
             | Self::Events { .. }
             | Self::ConfigInfo
+            | Self::ConfigState
             | Self::Version
             | Self::Errand { .. }
             | Self::Deliver { .. } => false,
@@ -71,6 +88,7 @@ pub enum Reply {
     Events(Vec<EventLine>),
     Config(ConfigStatus),
     Version(String),
+    ConfigState(Box<ConfigState>),
     /// `None`: nothing to do so far; ask again.
     Errand(Option<Box<Errand>>),
     /// A change was made; the sentence says what it means.

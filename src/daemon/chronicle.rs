@@ -68,6 +68,15 @@ impl Chronicle {
         }
     }
 
+    /// Another config: `carried` says for each uplink which it was before.
+    pub(super) fn reconfigure(&mut self, config: &Gateway, carried: &[Option<UplinkId>]) {
+        self.counts.reconfigure(config, carried);
+        self.narrator.reconfigure(carried);
+        self.outages = carried.iter().map(|old| old.and_then(|old| self.outages[old.index()])).collect();
+        self.drills = carried.iter().map(|old| old.and_then(|old| self.drills[old.index()])).collect();
+        self.drill_since = None;
+    }
+
     /// `place`: of the outage that opens.
     pub(super) fn tell(&mut self, fact: &Fact, place: Place, config: &Gateway, now: Instant) {
         self.remember(fact, place, now);
@@ -85,7 +94,7 @@ impl Chronicle {
 
     /// Now it is known where the outage is, or that it cannot be known better.
     pub(super) fn placed(&mut self, uplink: UplinkId, family: Family, cause: Cause, config: &Gateway, now: Instant) {
-        let Some(outage) = self.outages[uplink.index()].as_mut() else { return };
+        let Some(outage) = self.outages.get_mut(uplink.index()).and_then(Option::as_mut) else { return };
         if outage.family != family || outage.place == Place::Known {
             return;
         }

@@ -2,6 +2,7 @@
 //! takes microseconds; whatever waits (kernel, filter, disk, clients) waits in a task of its own.
 
 mod answers;
+mod configure;
 mod gateway;
 mod inputs;
 mod start;
@@ -15,18 +16,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::alarm::Alarm;
 use super::chronicle::{Chronicle, Place};
 use super::filter::{self, Filtered};
 use super::gateways::Gateways;
 use super::hands::{Done, Hands, JOBS, Job, Look, chain};
+use super::keeper::{Opened, Parts, REQUESTS};
 use super::meter::{self, Order, Reading};
 use super::recorder::{Recorder, Recording};
 use super::usage::Usage;
 use super::{Options, RunError, World, clock};
 use crate::apply::desired::Selections;
+use crate::apply::services::Services;
 use crate::apply::switch::Rescan;
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::control::io::{AdmitError, Incoming, Server};
@@ -44,6 +47,7 @@ use crate::probe::io::{Prober, Roots};
 use crate::telemetry::counts::Queue;
 use crate::telemetry::events::{self, Kind};
 use crate::time::Instant;
+pub(super) use configure::{Ask, Change};
 pub(super) use start::adopted;
 use start::{fence, random_seed, set_switches, unmet_switches, waits};
 
@@ -57,6 +61,8 @@ const OVERRUN_EVERY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Answers and readings that may wait for the engine's task. It turns in microseconds; more means that it is stuck.
 const INBOX: usize = 256;
+/// One change of config at a time, and a few questions.
+const ASKS: usize = 8;
 /// Each uplink and family may be asked about at once.
 const LOOKS: usize = 128;
 
@@ -69,6 +75,11 @@ struct Driver {
     jobs: mpsc::Sender<Job>,
     looks: mpsc::Sender<Look>,
     orders: mpsc::Sender<Order>,
+    keeper: mpsc::Sender<Incoming>,
+    /// A config whose routes are on their way into the kernel.
+    changing: Option<Change>,
+    /// Counts configs, so that a late reading is not taken for another uplink's.
+    generation: u32,
     /// What each line was last said to be, so that only changes are told.
     seen: BTreeMap<(UplinkId, u8, Option<Family>), Event>,
     indices: Vec<Option<u32>>,
@@ -95,7 +106,13 @@ struct Driver {
 
 pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let started = clock::now();
-    let config = Arc::new(options.config.clone());
+    let runtime = options.socket.parent().unwrap_or(std::path::Path::new("/")).to_owned();
+    let opened =
+        Opened::open(&options.state, &runtime, options.claim.as_deref(), &options.hardware, options.config.clone())
+            .map_err(|source| RunError::Keeper { source })?;
+    let (branch, signed) = opened.branch();
+    let config = Arc::new(branch.gateway.clone());
+    let config_digest = signed.map_or_else(|| options.config_digest.clone(), str::to_owned);
     let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
     let mut monitor = Monitor::open(RECEIVE_BUFFER).map_err(|source| RunError::Kernel { source })?;
     let world = World { config: Arc::clone(&config), netlink };
@@ -122,6 +139,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let core = Recorder::new(&config, seed, adopted, clock::now(), recording);
 
     let (fenced, mut warnings) = fence(&options);
+    warnings.extend_from_slice(opened.warnings());
     // Has a thread of its own, which must be inside the fence.
     let mut chronicle = Chronicle::new(&config, started);
     let switches = unmet_switches(&config, &state);
@@ -145,12 +163,19 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let (readings, mut readings_in) = mpsc::channel(INBOX);
     let (filtered, mut filtered_in) = mpsc::channel(4);
     let (incoming, mut incoming_in) = mpsc::channel(INBOX);
+    let (asks, mut asks_in) = mpsc::channel(ASKS);
+    let (replace, replace_in) = mpsc::channel(1);
+    let (keeper, keeper_in) = mpsc::channel(REQUESTS);
     let control_dropped = server.dropped();
     let hands = Hands::new(world.clone(), conntrack, state.clone(), selections, seed);
     tokio::spawn(hands.run(jobs_in, looks_in, done));
     let counting = Alarm::new().map_err(|source| RunError::Runtime { source })?;
     tokio::spawn(meter::read(world.netlink.clone(), counting, config.uplinks.len(), orders_in, readings));
-    tokio::spawn(filter::keep(nft, ruleset, watch, filtered));
+    tokio::spawn(filter::keep(nft, ruleset, watch, replace_in, filtered));
+    let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
+    let parts = Parts { netlink: world.netlink.clone(), driver: asks, filter: replace, services };
+    let (keeping, commands, deeds) = opened.keeper(parts);
+    tokio::spawn(keeping.run(commands, keeper_in, deeds));
     let serving = tokio::spawn(server.run(incoming));
 
     for uplink in config.uplinks.iter().filter(|uplink| state.link(&uplink.device).is_none()) {
@@ -172,7 +197,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         moved: true,
         config: ConfigStatus {
             file: options.config_file.display().to_string(),
-            digest: options.config_digest.clone(),
+            digest: config_digest,
             applied: crate::control::status::Moment::default(),
             metrics_on: crate::front::addresses(&config).iter().map(ToString::to_string).collect(),
         },
@@ -192,6 +217,9 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         jobs,
         looks,
         orders,
+        keeper,
+        changing: None,
+        generation: 0,
     };
     for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {
         driver.prober.set_resolvers(id, uplink.resolvers());
@@ -213,6 +241,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
             Some(reading) = readings_in.recv() => Woken::Reading(reading),
             Some(filtered) = filtered_in.recv() => Woken::Filtered(filtered),
             Some(incoming) = incoming_in.recv() => Woken::Asked(incoming),
+            Some(ask) = asks_in.recv() => Woken::Ask(ask),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = alarm.until(deadline) => Woken::Time,
@@ -236,6 +265,7 @@ enum Woken {
     Reading(Reading),
     Filtered(Filtered),
     Asked(Incoming),
+    Ask(Ask),
     Time,
 }
 
@@ -257,6 +287,7 @@ impl Driver {
             Woken::Reading(reading) => self.reading(reading, now),
             Woken::Filtered(filtered) => self.filtered(filtered, now),
             Woken::Asked(incoming) => self.asked(incoming, now),
+            Woken::Ask(ask) => self.ask(ask, now),
             Woken::Probes | Woken::Time => {}
         }
         self.feed(batch, now);
@@ -330,6 +361,9 @@ impl Driver {
 
     /// Everything the engine wants done and told.
     fn drain(&mut self, now: Instant) {
+        if self.changing.is_some() {
+            return;
+        }
         loop {
             while let Some(action) = self.core.engine_mut().next_action() {
                 self.act(action, now);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::kernel::nft::{Ensured, Nft, NftError, NftWatch, TableState};
@@ -23,8 +23,21 @@ pub(super) enum Filtered {
     Failed(NftError),
 }
 
-pub(super) async fn keep(nft: Nft, ruleset: Ruleset, watch: Option<NftWatch>, told: mpsc::Sender<Filtered>) {
-    let mut watch = watch;
+/// Another config: what the filter is from now on.
+#[derive(Debug)]
+pub(super) struct Replace {
+    pub ruleset: Ruleset,
+    /// Whether the kernel has it now; if not, what was there before stays.
+    pub reply: oneshot::Sender<Result<(), NftError>>,
+}
+
+pub(super) async fn keep(
+    nft: Nft,
+    mut ruleset: Ruleset,
+    mut watch: Option<NftWatch>,
+    mut orders: mpsc::Receiver<Replace>,
+    told: mpsc::Sender<Filtered>,
+) {
     let mut due = Instant::now() + EVERY;
     loop {
         let changed = async {
@@ -42,6 +55,14 @@ pub(super) async fn keep(nft: Nft, ruleset: Ruleset, watch: Option<NftWatch>, to
                 due = due.min(Instant::now() + COALESCE);
                 // A rush of changes postpones nothing.
                 sleep_until(due).await;
+            }
+            Some(Replace { ruleset: new, reply }) = orders.recv() => {
+                let loaded = nft.ensure(&new).await.map(|_| ());
+                if loaded.is_ok() {
+                    ruleset = new;
+                }
+                reply.send(loaded).ok();
+                continue;
             }
             () = sleep_until(due) => {}
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -11,7 +12,7 @@ use super::gateways::Heard;
 use crate::apply::desired::Selections;
 use crate::apply::exec::{self, ApplyError, Kernel, KernelError};
 use crate::apply::switch::{self, Ended, Rescan, SwitchError, SwitchKernel};
-use crate::config::model::{Family, PathId, Slot, UplinkId};
+use crate::config::model::{Family, Gateway, PathId, Slot, UplinkId};
 use crate::engine::action::Switch;
 use crate::kernel::conntrack::{Conntrack, ConntrackError};
 use crate::kernel::flow::{Flow, Snapshot};
@@ -28,8 +29,17 @@ pub(super) const JOBS: usize = 128;
 #[derive(Debug)]
 pub(super) enum Job {
     Switch(Box<Switch>),
-    EndFlows { uplink: UplinkId, family: Family, path: PathId },
+    EndFlows {
+        uplink: UplinkId,
+        family: Family,
+        path: PathId,
+    },
     Rescan(Rescan),
+    /// Another config is in force from here on, with what its paths carry now.
+    Configure {
+        config: Arc<Gateway>,
+        selections: Selections,
+    },
 }
 
 /// Asked for apart from the jobs, so that a switch never waits behind a pile of them.
@@ -65,6 +75,8 @@ pub(super) enum Done {
     FlowsFailed {
         error: String,
     },
+    /// Answer to [`Job::Configure`]; an error says that the config from before is in force again.
+    Configured(Result<Box<State>, String>),
     Looked {
         state: Box<State>,
         repaired: Vec<String>,
@@ -119,6 +131,7 @@ impl Hands {
                     Some(Job::Switch(switch)) => self.switches(switch, &mut jobs).await,
                     Some(Job::EndFlows { uplink, family, path }) => vec![self.end_flows(uplink, family, path).await],
                     Some(Job::Rescan(again)) => vec![self.rescan(again).await],
+                    Some(Job::Configure { config, selections }) => vec![self.configure(config, selections).await],
                     None => return,
                 },
                 Some(look) = looks.recv() => vec![self.look(look).await],
@@ -140,7 +153,7 @@ impl Hands {
         {
             match job {
                 Job::Switch(next) => routed.push((self.route(&next).await, next)),
-                Job::EndFlows { .. } | Job::Rescan(_) => after = Some(job),
+                Job::EndFlows { .. } | Job::Rescan(_) | Job::Configure { .. } => after = Some(job),
             }
         }
         let mut answers = Vec::new();
@@ -157,9 +170,41 @@ impl Hands {
         match after {
             Some(Job::EndFlows { uplink, family, path }) => answers.push(self.end_flows(uplink, family, path).await),
             Some(Job::Rescan(again)) => answers.push(self.rescan(again).await),
+            Some(Job::Configure { config, selections }) => answers.push(self.configure(config, selections).await),
             Some(Job::Switch(_)) | None => {}
         }
         answers
+    }
+
+    /// Routes and rules of the new config are added before those of the old one go. Flows stay where they are, but those of
+    /// an uplink that is gone.
+    async fn configure(&mut self, config: Arc<Gateway>, selections: Selections) -> Done {
+        let old = std::mem::replace(&mut self.world.config, config);
+        let before = std::mem::replace(&mut self.selections, selections);
+        self.kept.clear();
+        match exec::reconcile(&self.world.netlink, &self.world.config, &self.selections).await {
+            Ok(report) => {
+                for (id, uplink) in old.uplink_ids().zip(&old.uplinks) {
+                    if self.world.config.uplinks.iter().any(|kept| kept.name == uplink.name) {
+                        continue;
+                    }
+                    for family in Family::BOTH {
+                        if let Err(error) = self.conntrack.delete(Selector::uplink(old.slot(id)), family).await {
+                            tracing::warn!("flows of uplink {} not ended: {}", uplink.name, chain(&error));
+                        }
+                    }
+                }
+                self.state = report.state.clone();
+                Done::Configured(Ok(Box::new(report.state)))
+            }
+            Err(error) => {
+                self.world.config = old;
+                self.selections = before;
+                // The look that follows goes on with it if this does not help.
+                exec::reconcile(&self.world.netlink, &self.world.config, &self.selections).await.ok();
+                Done::Configured(Err(chain(&error)))
+            }
+        }
     }
 
     async fn route(&mut self, wanted: &Switch) -> Result<Instant, SwitchError<HandsError>> {

@@ -23,6 +23,11 @@ pub(super) enum Order {
         uplink: UplinkId,
         index: Option<u32>,
     },
+    /// Another config: nothing is known of its uplinks yet.
+    Restart {
+        uplinks: usize,
+        generation: u32,
+    },
     Every {
         uplink: UplinkId,
         every: Option<Duration>,
@@ -31,6 +36,8 @@ pub(super) enum Order {
 
 #[derive(Debug)]
 pub(super) struct Reading {
+    /// Of the last [`Order::Restart`]; an older reading names uplinks of another config.
+    pub generation: u32,
     pub uplink: UplinkId,
     pub counters: Counters,
     /// The engine asked for it; else it is for figures only.
@@ -50,12 +57,18 @@ pub(super) async fn read(
     mut orders: mpsc::Receiver<Order>,
     readings: mpsc::Sender<Reading>,
 ) {
-    let mut slots: Vec<Slot> = (0..uplinks).map(|_| Slot { index: None, every: None, due: clock::now() }).collect();
+    let fresh = |uplinks| (0..uplinks).map(|_| Slot { index: None, every: None, due: clock::now() }).collect();
+    let mut slots: Vec<Slot> = fresh(uplinks);
+    let mut current = 0;
     loop {
         let due = slots.iter().filter(|slot| slot.index.is_some()).map(|slot| slot.due).min();
         // Safe to cancel: an order that was not received stays in the channel.
         tokio::select! {
             order = orders.recv() => match order {
+                Some(Order::Restart { uplinks, generation }) => {
+                    slots = fresh(uplinks);
+                    current = generation;
+                }
                 Some(Order::Link { uplink, index }) => slots[uplink.index()].index = index,
                 Some(Order::Every { uplink, every }) => {
                     let slot = &mut slots[uplink.index()];
@@ -77,7 +90,7 @@ pub(super) async fn read(
             slot.due = now + every;
             // A device that is gone is told of by other means.
             if let Ok(counters) = netlink.counters(index).await {
-                let reading = Reading { uplink, counters, watched: slot.every.is_some() };
+                let reading = Reading { generation: current, uplink, counters, watched: slot.every.is_some() };
                 if readings.send(reading).await.is_err() {
                     return;
                 }

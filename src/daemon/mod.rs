@@ -11,7 +11,9 @@ mod driver;
 mod filter;
 mod gateways;
 mod hands;
+mod keeper;
 mod lock;
+mod marks;
 mod meter;
 mod plan;
 mod recorder;
@@ -23,17 +25,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::apply::exec::{ApplyError, Kernel, KernelError};
+use crate::apply::services::{Backend, Paths};
+use crate::config::Branch;
 use crate::config::model::Gateway;
 use crate::control::io::BindError;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::nft::Nft;
 use crate::kernel::nft::NftError;
 
+pub use keeper::OpenError;
+pub use keeper::identity::{Hardware, IdentityError};
 pub use plan::{Planned, plan};
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub config: Gateway,
+    /// Runs while head office has signed nothing for this gateway.
+    pub config: Branch,
     /// As given, for messages.
     pub config_file: PathBuf,
     /// First 16 hex digits over its text.
@@ -42,6 +49,11 @@ pub struct Options {
     pub socket: PathBuf,
     /// Everything that comes into the engine, for `causeway replay`.
     pub record: Option<PathBuf>,
+    /// The file that brings a new gateway to its head office.
+    pub claim: Option<PathBuf>,
+    pub hardware: Hardware,
+    /// Who makes addresses and serves the LAN, and where its files are. `None`: not we.
+    pub services: Option<(Backend, Paths)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +70,11 @@ pub enum RunError {
         path: PathBuf,
         #[source]
         source: io::Error,
+    },
+    #[error("cannot tell which config to run")]
+    Keeper {
+        #[source]
+        source: OpenError,
     },
     #[error("cannot start the runtime")]
     Runtime {
@@ -99,7 +116,12 @@ impl RunError {
             Self::SecondInstance { .. } | Self::Control { source: BindError::Live { .. } } => {
                 Some("one daemon is enough; `causeway status` asks the one that runs".to_owned())
             }
-            Self::State { .. } => Some("--state names a folder that the daemon may write".to_owned()),
+            Self::Keeper { source: OpenError::Identity(IdentityError::Claim { .. }) } => {
+                Some("have head office make a new one: causeway office claim SITE".to_owned())
+            }
+            Self::Keeper { .. } | Self::State { .. } => {
+                Some("--state names a folder that the daemon may write".to_owned())
+            }
             Self::Filter { source } => source.hint().map(str::to_owned),
             Self::Control { source: BindError::Io { .. } } => {
                 Some("--socket names a path in a folder that the daemon may write".to_owned())

@@ -54,6 +54,11 @@ impl Recorder {
         self.engine.handle(event, now);
     }
 
+    pub(super) fn reconfigure(&mut self, config: &Gateway, seed: u64, now: Instant) {
+        self.write(&Entry::Reconfigure { config: Box::new(config.clone()), seed, now });
+        self.engine.reconfigure(config.clone(), seed, now);
+    }
+
     pub(super) fn poll(&mut self, now: Instant) {
         self.write(&Entry::Poll { now });
         self.engine.poll(now);

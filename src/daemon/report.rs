@@ -49,7 +49,7 @@ pub(super) fn status(engine: &Engine, around: &Around<'_>, now: Instant) -> Stat
         paths,
         last_switch: around.chronicle.last_switch().map(|told| SwitchStatus {
             at: moment(told.at, now),
-            path: config.paths[told.switch.path.index()].name.to_string(),
+            path: config.paths.get(told.switch.path.index()).map_or_else(String::new, |path| path.name.to_string()),
             family: told.switch.family,
             from: told.switch.from.uplinks().map(name).collect(),
             to: told.switch.to.uplinks().map(name).collect(),

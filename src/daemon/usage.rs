@@ -39,6 +39,11 @@ impl Usage {
         Self { file, months, last: vec![None; uplinks], saved: now, changed: false }
     }
 
+    /// Another config: `carried` says for each uplink which it was before.
+    pub(super) fn reconfigure(&mut self, carried: &[Option<UplinkId>]) {
+        self.last = carried.iter().map(|old| old.and_then(|old| self.last[old.index()])).collect();
+    }
+
     /// Returns the bytes of the running month if the uplink is metered.
     pub(super) fn handle_counters(
         &mut self,

@@ -9,6 +9,7 @@ pub mod action;
 mod common;
 pub mod drill;
 pub mod event;
+mod reconfigure;
 pub mod record;
 mod switching;
 

@@ -18,6 +18,12 @@ pub enum Entry {
         adopted: Vec<(PathId, Family, Selection)>,
         now: Instant,
     },
+    /// The config changed; lines that are the same keep what is known.
+    Reconfigure {
+        config: Box<Gateway>,
+        seed: u64,
+        now: Instant,
+    },
     Event {
         event: Event,
         now: Instant,

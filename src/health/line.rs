@@ -742,7 +742,8 @@ impl Line {
         out.notes.push(Note::Settled { target: pending.target, outcome });
     }
 
-    fn void_flight(&mut self) {
+    /// What is under way says nothing any more.
+    pub fn void_flight(&mut self) {
         for pending in self.flight.iter_mut() {
             pending.void = true;
         }

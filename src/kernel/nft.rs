@@ -153,11 +153,12 @@ impl Nft {
 
     async fn run(&self, what: &'static str, batch: &Nftables<'_>) -> Result<Vec<u8>, NftError> {
         let input = serde_json::to_vec(batch).expect("rules are plain data with string keys");
-        let output = Program::Nft.run(&self.program, input, LISTING_BYTES, DEADLINE).await.map_err(|error| match error {
-            ProgramError::Missing { program } => NftError::Missing { program },
-            ProgramError::Run { program, source } => NftError::Run { program, source },
-            ProgramError::Deadline { after } => NftError::Deadline { after },
-        })?;
+        let output =
+            Program::Nft.run(&self.program, input, LISTING_BYTES, DEADLINE).await.map_err(|error| match error {
+                ProgramError::Missing { program } => NftError::Missing { program },
+                ProgramError::Run { program, source } => NftError::Run { program, source },
+                ProgramError::Deadline { after } => NftError::Deadline { after },
+            })?;
         if !output.success {
             return Err(NftError::Refused { what, message: output.message() });
         }

@@ -159,6 +159,22 @@ impl Counts {
         Self::sized(gateway.uplinks.iter().map(|uplink| uplink.targets.len()))
     }
 
+    /// Another config: who keeps name and targets goes on counting, others begin at 0. `carried` says for each uplink
+    /// which it was before.
+    pub fn reconfigure(&mut self, gateway: &Gateway, carried: &[Option<UplinkId>]) {
+        let fresh = Self::new(gateway).uplinks;
+        let old = std::mem::take(&mut self.uplinks);
+        let carry = |(mut fresh, before): (UplinkCounts, &Option<UplinkId>)| {
+            let Some(before) = before.and_then(|before| old.get(before.index())) else { return fresh };
+            let targets = if fresh.targets.len() == before.targets.len() { &before.targets } else { &fresh.targets };
+            let targets = targets.clone();
+            fresh.clone_from(before);
+            fresh.targets = targets;
+            fresh
+        };
+        self.uplinks = fresh.into_iter().zip(carried).map(carry).collect();
+    }
+
     /// The same from the number of targets of each uplink.
     pub fn sized(targets: impl IntoIterator<Item = usize>) -> Self {
         Self {

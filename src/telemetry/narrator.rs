@@ -41,6 +41,21 @@ pub struct Narrator {
 }
 
 impl Narrator {
+    /// Another config: `carried` says for each uplink which it was before.
+    pub fn reconfigure(&mut self, carried: &[Option<UplinkId>]) {
+        let old = std::mem::take(&mut self.settled);
+        let under = |before: UplinkId| {
+            (0..).zip(carried).find(|(_, carried)| **carried == Some(before)).map(|(index, _)| UplinkId(index))
+        };
+        self.settled =
+            old.into_iter().filter_map(|((id, family), state)| Some(((under(id)?, family), state))).collect();
+        self.pending.clear();
+        // It names lines and a path by numbers that mean others now.
+        if !(0..).zip(carried).all(|(index, old)| *old == Some(UplinkId(index))) {
+            self.last_switch = None;
+        }
+    }
+
     pub fn last_switch(&self) -> Option<&Told> {
         self.last_switch.as_ref()
     }

@@ -143,11 +143,9 @@ fn addresses(text: &mut Text, gateway: &Gateway) {
         let mine = || Value::of("tag:network/").and("", network.name.clone());
         if let (Some(net), true) = (network.net, network.dhcp.is_some() || !network.fixed.is_empty()) {
             let range = match &network.dhcp {
-                Some(dhcp) => tag()
-                    .and(",", dhcp.from)
-                    .and(",", dhcp.to)
-                    .and(",", net.netmask())
-                    .and(",", dhcp.lease.as_secs()),
+                Some(dhcp) => {
+                    tag().and(",", dhcp.from).and(",", dhcp.to).and(",", net.netmask()).and(",", dhcp.lease.as_secs())
+                }
                 // Nobody but the fixed hosts is answered.
                 None => tag()
                     .and(",", net.network())

@@ -96,10 +96,15 @@ pub enum LinkStep {
 impl LinkStep {
     pub(super) fn is_removal(&self) -> bool {
         match self {
-            Self::AddBridge { .. } | Self::Join { .. } | Self::Up { .. } | Self::AddAddress { .. } | Self::AddDefault(_) => {
-                false
-            }
-            Self::RemoveDefault { .. } | Self::RemoveAddress { .. } | Self::Leave { .. } | Self::RemoveDevice { .. } => true,
+            Self::AddBridge { .. }
+            | Self::Join { .. }
+            | Self::Up { .. }
+            | Self::AddAddress { .. }
+            | Self::AddDefault(_) => false,
+            Self::RemoveDefault { .. }
+            | Self::RemoveAddress { .. }
+            | Self::Leave { .. }
+            | Self::RemoveDevice { .. } => true,
         }
     }
 
@@ -285,7 +290,9 @@ fn removals(found: &Found, wanted: &Links, steps: &mut Vec<LinkStep>) {
 
 /// `br-lan` and `br-lan.VLAN` are our names, unless the config says that somebody else made one of them.
 fn is_ours(device: &Device, wanted: &Links) -> bool {
-    let named = |name: &LinkName| name.as_str() == device.name && !wanted.bridges.contains_key(name) && !wanted.vlans.contains_key(name);
+    let named = |name: &LinkName| {
+        name.as_str() == device.name && !wanted.bridges.contains_key(name) && !wanted.vlans.contains_key(name)
+    };
     let ours = match device.name.strip_prefix(Bridged::BRIDGE) {
         Some("") => device.kind == Kind::Bridge,
         Some(rest) => {
@@ -312,7 +319,9 @@ pub(super) fn undone(found: &Found, wanted: &Links) -> Vec<(String, String)> {
         .map(|step| {
             let words = step.describe();
             let device = match step {
-                LinkStep::AddBridge { device } | LinkStep::Up { device } | LinkStep::AddAddress { device, .. } => device.to_string(),
+                LinkStep::AddBridge { device } | LinkStep::Up { device } | LinkStep::AddAddress { device, .. } => {
+                    device.to_string()
+                }
                 LinkStep::Join { port, .. } => port.to_string(),
                 LinkStep::AddDefault(default) => default.device.to_string(),
                 LinkStep::RemoveDefault { device, .. }

@@ -236,7 +236,9 @@ impl Services {
 
     fn swap_servers(&self, text: &str) -> Result<(), StoreError> {
         let (folder, name) = (&self.paths.dnsmasq, dnsmasq::SERVERS);
-        if store::read(&folder.join(dnsmasq::CONF))?.is_none() || store::read(&folder.join(name))?.as_deref() == Some(text) {
+        if store::read(&folder.join(dnsmasq::CONF))?.is_none()
+            || store::read(&folder.join(name))?.as_deref() == Some(text)
+        {
             return Ok(());
         }
         store::stage(folder, name, text)?;
@@ -263,7 +265,9 @@ impl Services {
             },
         };
         let mut dnsmasq = store::read_all(&self.paths.dnsmasq, "")?;
-        dnsmasq.retain(|name, _| [dnsmasq::CONF, dnsmasq::HOSTS, dnsmasq::NAMES, dnsmasq::SERVERS].contains(&name.as_str()));
+        dnsmasq.retain(|name, _| {
+            [dnsmasq::CONF, dnsmasq::HOSTS, dnsmasq::NAMES, dnsmasq::SERVERS].contains(&name.as_str())
+        });
         Ok(Found { network: store::read_all(&self.paths.network, PREFIX)?, dnsmasq, links, serving })
     }
 
@@ -352,12 +356,7 @@ impl Services {
         }
     }
 
-    async fn wait_for_service(
-        &self,
-        netlink: &Netlink,
-        branch: &Branch,
-        wanted: &Wanted,
-    ) -> Result<(), ServicesError> {
+    async fn wait_for_service(&self, netlink: &Netlink, branch: &Branch, wanted: &Wanted) -> Result<(), ServicesError> {
         let patience = Patience::of(IN_FORCE_WITHIN);
         loop {
             let found = netlink.lan().await.map_err(|source| ServicesError::Read { source })?;
@@ -386,7 +385,8 @@ impl Services {
                 Some(_) => {}
             }
         }
-        let leases = dnsmasq::served(&branch.gateway).any(|network| network.dhcp.is_some() || !network.fixed.is_empty());
+        let leases =
+            dnsmasq::served(&branch.gateway).any(|network| network.dhcp.is_some() || !network.fixed.is_empty());
         if leases && !io::leases_are_given() {
             differences.push("nobody gives leases".to_owned());
         }

@@ -209,7 +209,6 @@ fn delegating(gateway: &Gateway) -> Option<&Uplink> {
     gateway.uplinks.iter().find(|uplink| uplink.ipv6 == Ipv6Mode::Native)
 }
 
-
 fn uplink_network(uplink: &Uplink, index: usize) -> Result<String, Refused> {
     let mut text = network(&uplink.device);
     text.section("Network");

@@ -89,8 +89,10 @@ mod tests {
         message[2] |= IS_ANSWER;
         message[7] = 1;
         message.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 0]);
-        let data: Vec<u8> =
-            texts.iter().flat_map(|text| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat()).collect();
+        let data: Vec<u8> = texts
+            .iter()
+            .flat_map(|text| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat())
+            .collect();
         message.extend(u16::try_from(data.len()).expect("short").to_be_bytes());
         message.extend(data);
         message

@@ -229,7 +229,9 @@ mod tests {
     #[test]
     fn a_domain_is_labels_and_nothing_else() {
         assert_eq!(DnsName::new("zone", "Corp.Example").map(|name| name.to_string()), Ok("corp.example".to_owned()));
-        for hostile in ["", ".", "a..b", "-a", "a-", "a/b", "a#", "a,b", "a b", "*.a", &"a".repeat(64), &"a.".repeat(127)] {
+        for hostile in
+            ["", ".", "a..b", "-a", "a-", "a/b", "a#", "a,b", "a b", "*.a", &"a".repeat(64), &"a.".repeat(127)]
+        {
             assert!(DnsName::new("zone", hostile).is_err(), "{hostile}");
         }
     }

@@ -49,9 +49,18 @@ impl Driver {
                 Reply::Done("unlocked: the choice is automatic again".to_owned()).into()
             }
             Request::Drill { uplink } => self.drill(&uplink, peer.by(), now).into(),
-            Request::Errand { .. } | Request::Deliver { .. } => {
-                let refusal = Refusal::new(RefusalKind::NotNow, "this gateway belongs to no head office");
-                Reply::Refused(refusal).into()
+            Request::Errand { .. }
+            | Request::Deliver { .. }
+            | Request::ConfigState
+            | Request::ConfigConfirm
+            | Request::ConfigRollBack
+            | Request::ConfigRetry => {
+                // Its answer takes as long as it takes; the keeper of the config gives it.
+                if let Err(full) = self.keeper.try_send(Incoming { request, peer, reply }) {
+                    let refusal = Refusal::new(RefusalKind::NotNow, "too much is asked at once");
+                    full.into_inner().reply.send(Reply::Refused(refusal).into()).ok();
+                }
+                return;
             }
         };
         // The client has gone: nobody is told.
@@ -120,7 +129,7 @@ impl Driver {
         ConfigStatus { applied: report::moment(self.started, now), ..self.config.clone() }
     }
 
-    fn status(&mut self, now: Instant) -> Status {
+    pub(super) fn status(&mut self, now: Instant) -> Status {
         let state = self.internet();
         let internet_since = self.chronicle.internet(state, now);
         let config = self.config_status(now);

@@ -56,6 +56,7 @@ impl Driver {
                 tracing::error!("flows not ended: {error}");
                 self.chronicle.counts.apply_failed(Repair::Conntrack);
             }
+            Done::Configured(result) => self.configured(result, now),
             Done::Looked { state, repaired } => {
                 let changed = self.observed(&state, now);
                 if !changed && !self.moved && !repaired.is_empty() {
@@ -204,7 +205,11 @@ impl Driver {
         self.world.config.networks.iter().flat_map(|network| &network.ports).any(|port| port.as_str() == device)
     }
 
-    pub(super) fn reading(&mut self, Reading { uplink, counters, watched }: Reading, now: Instant) {
+    pub(super) fn reading(&mut self, reading: Reading, now: Instant) {
+        let Reading { generation, uplink, counters, watched } = reading;
+        if generation != self.generation {
+            return;
+        }
         let event = Event::Counters {
             uplink,
             received: counters.received,

@@ -163,9 +163,7 @@ fn kind_of(infos: &[LinkInfo]) -> Kind {
 }
 
 fn is_ours(message: &AddressMessage) -> bool {
-    let ours = |attribute: &AddressAttribute| {
-        matches!(attribute, AddressAttribute::Protocol(protocol) if u8::from(*protocol) == PROTOCOL)
-    };
+    let ours = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Protocol(protocol) if u8::from(*protocol) == PROTOCOL);
     message.attributes.iter().any(ours)
 }
 

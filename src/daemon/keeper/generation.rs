@@ -1,0 +1,61 @@
+//! A whole config is put in force: addresses and services, then the filter, then routes and decisions. The same call with
+//! the config from before is the way back.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::apply::services::Services;
+use crate::config::Branch;
+use crate::daemon::driver::{Ask, Change};
+use crate::daemon::filter::Replace;
+use crate::daemon::hands::chain;
+use crate::kernel::netlink::Netlink;
+use crate::kernel::ruleset::{Learnt, Ruleset};
+use crate::trust::machine::Applied;
+
+/// Who changes what.
+#[derive(Clone)]
+pub(in crate::daemon) struct Parts {
+    pub(in crate::daemon) netlink: Netlink,
+    pub(in crate::daemon) driver: mpsc::Sender<Ask>,
+    pub(in crate::daemon) filter: mpsc::Sender<Replace>,
+    /// `None`: addresses and services of the LAN are somebody else's.
+    pub(in crate::daemon) services: Option<Arc<Mutex<Services>>>,
+}
+
+impl Parts {
+    /// What came of it, and in words why not.
+    pub(super) async fn apply(&self, branch: &Branch, digest: String) -> (Applied, Vec<String>) {
+        match self.steps(branch, digest).await {
+            Err(why) => (Applied::StepFailed, vec![why]),
+            Ok(differences) if differences.is_empty() => (Applied::Equal, differences),
+            Ok(differences) => (Applied::Differs, differences),
+        }
+    }
+
+    async fn steps(&self, branch: &Branch, digest: String) -> Result<Vec<String>, String> {
+        if let Some(services) = &self.services {
+            let report = services.lock().await.apply(&self.netlink, branch).await.map_err(|error| chain(&error))?;
+            for done in report.done {
+                tracing::info!("{done}");
+            }
+        }
+        let (reply, loaded) = oneshot::channel();
+        let ruleset = Ruleset::new(&branch.gateway, &Learnt::default());
+        self.filter.send(Replace { ruleset, reply }).await.map_err(gone)?;
+        loaded.await.map_err(gone)?.map_err(|error| chain(&error))?;
+        let (reply, changed) = oneshot::channel();
+        let change = Change { config: Arc::new(branch.gateway.clone()), digest, reply };
+        self.driver.send(Ask::Change(change)).await.map_err(gone)?;
+        changed.await.map_err(gone)??;
+        match &self.services {
+            Some(services) => services.lock().await.verify(&self.netlink, branch).await.map_err(|error| chain(&error)),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+fn gone<E>(_: E) -> String {
+    "the daemon is stopping".to_owned()
+}

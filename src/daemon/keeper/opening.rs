@@ -1,0 +1,191 @@
+//! The start: what the journal says, who this gateway is, and which config it begins with.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::deeds::{self, Deed};
+use super::errands::Errands;
+use super::generation::Parts;
+use super::identity::{Admission, Claim, Device, Enrolment, Hardware, IdentityError};
+use super::{CONDITIONS_EVERY, Keeper, chain, clock};
+use crate::config::Branch;
+use crate::daemon::marks;
+use crate::trust::floors::BootId;
+use crate::trust::freshness::Nonces;
+use crate::trust::machine::{Advance, Command, Machine, Target};
+use crate::trust::root::TrustedRoot;
+use crate::trust::store::{Folder, Found, Store, StoreError};
+
+/// Commands that may be answered at once: one of each kind, and the start's.
+const DEEDS: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot make {}", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot open the store of signed configs")]
+    Store(#[from] StoreError),
+    #[error("cannot tell who this gateway is")]
+    Identity(#[from] IdentityError),
+}
+
+/// Read before anything is changed and before the fence closes.
+pub(in crate::daemon) struct Opened {
+    store: Store<Folder>,
+    folder: PathBuf,
+    machine: Machine,
+    commands: Vec<Command>,
+    device: Device,
+    claim: Option<Claim>,
+    enrolment: Option<Enrolment>,
+    root: Option<TrustedRoot>,
+    marks: PathBuf,
+    safe: Arc<Branch>,
+    branch: Arc<Branch>,
+    digest: Option<String>,
+    warnings: Vec<String>,
+}
+
+impl Opened {
+    /// `safe` runs while there is nothing signed.
+    pub(in crate::daemon) fn open(
+        state: &Path,
+        runtime: &Path,
+        claim: Option<&Path>,
+        hardware: &Hardware,
+        safe: Branch,
+    ) -> Result<Self, OpenError> {
+        let folder = state.join("trust");
+        fs::create_dir_all(&folder).map_err(|source| OpenError::Folder { path: folder.clone(), source })?;
+        let mut warnings = Vec::new();
+        let (mut store, found) = Store::open(Folder::new(&folder))?;
+        if found == Found::Damaged {
+            warnings.push("the journal of configs is damaged; the branch runs its safe config".to_owned());
+        }
+        let device = Device::open(&folder, hardware)?;
+        let claim = claim.map(Claim::read).transpose()?.flatten();
+        let enrolment = enrolment(&folder, claim.as_ref())?;
+        let Advance { machine, save, commands, .. } =
+            Machine::start(found.record(), boot_id(), Keeper::build(), clock::now());
+        if save.is_some()
+            && let Err(error) = store.save(&machine.record(clock::now()))
+        {
+            warnings.push(chain(&error));
+        }
+        let root = machine.keep().root.and_then(|digest| {
+            let bytes = store.get(&digest).ok().flatten()?;
+            TrustedRoot::pinned(&bytes, &digest).ok()
+        });
+        let mut safe = safe;
+        let marks = runtime.join("marks");
+        if let Err(error) = marks::keep(&mut safe.gateway, &marks) {
+            warnings.push(format!("numbers of uplinks may change with the next start: {error}"));
+        }
+        let safe = Arc::new(safe);
+        let (branch, digest) = match machine.running() {
+            Target::Safe => (Arc::clone(&safe), None),
+            target @ Target::Config(config) => match deeds::load(&store, &config) {
+                Ok(mut branch) => {
+                    // Said above, if it cannot be kept.
+                    marks::keep(&mut branch.gateway, &marks).ok();
+                    (Arc::new(branch), Some(deeds::digest(&target)))
+                }
+                Err(refusal) => {
+                    warnings.push(format!("the stored config is not used: {refusal}"));
+                    (Arc::clone(&safe), None)
+                }
+            },
+        };
+        Ok(Self {
+            store,
+            folder,
+            machine,
+            commands,
+            device,
+            claim,
+            enrolment,
+            root,
+            marks,
+            safe,
+            branch,
+            digest,
+            warnings,
+        })
+    }
+
+    /// What is in force from the start, and its digest if it was signed.
+    pub(in crate::daemon) fn branch(&self) -> (&Arc<Branch>, Option<&str>) {
+        (&self.branch, self.digest.as_deref())
+    }
+
+    pub(in crate::daemon) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    pub(in crate::daemon) fn keeper(self, parts: Parts) -> (Keeper, Vec<Command>, mpsc::Receiver<Deed>) {
+        let now = clock::now();
+        let (deeds, done) = mpsc::channel(DEEDS);
+        let keeper = Keeper {
+            store: Some(self.store),
+            folder: self.folder,
+            machine: self.machine,
+            device: self.device,
+            claim: self.claim,
+            enrolment: self.enrolment,
+            root: self.root,
+            nonces: Nonces::new(now),
+            counted: 0,
+            errands: Errands::default(),
+            offered: None,
+            marks: self.marks,
+            safe: self.safe,
+            branch: self.branch,
+            measuring: None,
+            refused: None,
+            history: VecDeque::new(),
+            told: crate::time::Instant::from_nanos(now.nanos().saturating_sub(nanos(CONDITIONS_EVERY))),
+            parts,
+            deeds,
+        };
+        (keeper, self.commands, done)
+    }
+}
+
+/// A claim is read while the gateway is not enrolled; another claim than the one that was asked about starts anew.
+fn enrolment(folder: &Path, claim: Option<&Claim>) -> Result<Option<Enrolment>, IdentityError> {
+    let known = Enrolment::read(folder)?;
+    let fresh = claim.map(Enrolment::of);
+    let enrolment = match (known, fresh) {
+        (Some(known), _) if known.admission == Admission::Accepted => Some(known),
+        (Some(known), Some(fresh)) if known.token == fresh.token => Some(known),
+        (_, Some(fresh)) => Some(fresh),
+        (_, None) => None,
+    };
+    if let Some(enrolment) = &enrolment {
+        enrolment.write(folder)?;
+    }
+    Ok(enrolment)
+}
+
+/// The kernel's number of this boot; without one every start counts as a reboot.
+fn boot_id() -> BootId {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let mut id = [0; 16];
+    for (byte, at) in id.iter_mut().zip((0..).step_by(2)) {
+        *byte = digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
+    }
+    BootId(id)
+}
+
+fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
