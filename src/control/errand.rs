@@ -1,6 +1,8 @@
 //! What `front` fetches and carries for the daemon. The daemon decides what is asked, signs it and verifies what comes
 //! back; `front` sees addresses, headers and bytes.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a body in one frame.
@@ -36,6 +38,19 @@ pub struct Errand {
     pub hold_ms: u32,
     /// The answer is given up that long after its first byte.
     pub deadline_ms: u32,
+}
+
+/// What `front` needs on top of what the server may take: to try each office, and to hand over the end.
+const AROUND: Duration = Duration::from_mins(3);
+/// No errand takes longer, whatever it says of itself.
+const LONGEST: Duration = Duration::from_hours(1);
+
+impl Errand {
+    /// From when it is handed out until it is over, at the longest.
+    pub fn lasts(&self) -> Duration {
+        let server = Duration::from_millis(u64::from(self.hold_ms) + u64::from(self.deadline_ms));
+        (server + AROUND).min(LONGEST)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,11 @@
 //! What may be asked over the control socket, and what comes back. Names are sent, not numbers: a client may hold an
 //! older config than the daemon.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::errand::{Errand, Lane, Part};
+use super::errand::{Errand, HOLD_MS, Lane, Part};
 use super::keeping::ConfigState;
 use super::snapshot::Snapshot;
 use super::status::{ConfigStatus, Status};
@@ -79,6 +81,24 @@ impl Request {
             | Self::Deliver { .. } => false,
         }
     }
+
+    /// How long the daemon may keep the question to itself, on top of what any answer takes.
+    pub fn held_for(&self) -> Duration {
+        match self {
+            Self::Errand { .. } => Duration::from_millis(u64::from(HOLD_MS)),
+            Self::Status
+            | Self::Snapshot
+            | Self::Events { .. }
+            | Self::ConfigInfo
+            | Self::Version
+            | Self::Use { .. }
+            | Self::UseAutomatic
+            | Self::Lock
+            | Self::Unlock
+            | Self::Drill { .. }
+            | Self::Deliver { .. } => Duration::ZERO,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +109,8 @@ pub enum Reply {
     Config(ConfigStatus),
     Version(String),
     ConfigState(Box<ConfigState>),
-    /// `None`: nothing to do so far; ask again.
+    /// `None`: nothing to do so far; ask again. The connection may then be silent for as long as the errand may take; its
+    /// end tells either side that the other one is gone.
     Errand(Option<Box<Errand>>),
     /// A change was made; the sentence says what it means.
     Done(String),

@@ -461,4 +461,6 @@ pub struct ConfigStatus {
     pub applied: Moment,
     /// Where `front` serves `/metrics`: address and port.
     pub metrics_on: Vec<String>,
+    /// TCP ports of head office, which `front` may connect to.
+    pub office_ports: Vec<u16>,
 }

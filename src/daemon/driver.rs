@@ -200,6 +200,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
             digest: config_digest,
             applied: crate::control::status::Moment::default(),
             metrics_on: crate::front::addresses(&config).iter().map(ToString::to_string).collect(),
+            office_ports: Vec::new(),
         },
         warnings,
         switches,

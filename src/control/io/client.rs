@@ -1,13 +1,12 @@
-//! The clients' end: [`Client`] waits, for commands; [`ask`] does not hold up its thread, for `front`.
+//! The clients' end: [`Client`] waits, for commands; [`ask`] does not hold up its thread, for one question of `front`.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
 use super::connect;
+use super::session::Session;
 use crate::control::frame::{self, Frame, FrameError, PREFIX, REPLY_BYTES, REQUEST_BYTES};
 use crate::control::protocol::{Refusal, Reply, Request};
 
@@ -84,27 +83,15 @@ impl Client {
 
 /// One request over a connection of its own, within `patience` in all.
 pub async fn ask(path: &Path, request: &Request, patience: Duration) -> Result<Reply, ClientError> {
-    let exchange = async {
-        let socket = connect(path).map_err(|error| connect_error(path, error))?;
-        let stream = UnixStream::from(std::os::fd::OwnedFd::from(socket));
-        let mut stream = tokio::net::UnixStream::from_std(stream).map_err(ClientError::Io)?;
-        stream.write_all(&encode(1, request)?).await.map_err(io_error)?;
-        let mut prefix = [0; PREFIX];
-        stream.read_exact(&mut prefix).await.map_err(io_error)?;
-        let length = frame::length(prefix, REPLY_BYTES).map_err(ClientError::Frame)?;
-        let mut bytes = vec![0; length];
-        stream.read_exact(&mut bytes).await.map_err(io_error)?;
-        decode(1, &bytes)
-    };
-    tokio::time::timeout(patience, exchange).await.unwrap_or(Err(ClientError::Silent))
+    Session::connect(path)?.call(request, patience).await
 }
 
-fn encode(id: u32, request: &Request) -> Result<Vec<u8>, ClientError> {
+pub(super) fn encode(id: u32, request: &Request) -> Result<Vec<u8>, ClientError> {
     frame::encode(&Frame { id, body: request }, REQUEST_BYTES).map_err(ClientError::Frame)
 }
 
 /// Id 0 is for the daemon that turns a client away before it read anything.
-fn decode(id: u32, bytes: &[u8]) -> Result<Reply, ClientError> {
+pub(super) fn decode(id: u32, bytes: &[u8]) -> Result<Reply, ClientError> {
     let Frame { id: answers, body } = frame::decode::<Reply>(bytes).map_err(ClientError::Frame)?;
     if answers != id && answers != 0 {
         return Err(ClientError::Unexpected);
@@ -112,7 +99,7 @@ fn decode(id: u32, bytes: &[u8]) -> Result<Reply, ClientError> {
     if let Reply::Refused(refusal) = body { Err(ClientError::Refused(refusal)) } else { Ok(body) }
 }
 
-fn connect_error(path: &Path, source: io::Error) -> ClientError {
+pub(super) fn connect_error(path: &Path, source: io::Error) -> ClientError {
     let kind = source.kind();
     if kind == io::ErrorKind::PermissionDenied {
         ClientError::NotPermitted { path: path.to_owned(), source }
@@ -123,7 +110,7 @@ fn connect_error(path: &Path, source: io::Error) -> ClientError {
     }
 }
 
-fn io_error(error: io::Error) -> ClientError {
+pub(super) fn io_error(error: io::Error) -> ClientError {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
     if [UnexpectedEof, ConnectionReset, BrokenPipe].contains(&error.kind()) {
         ClientError::Closed

@@ -190,7 +190,8 @@ impl Server {
                 continue;
             }
             let uid = peer.uid;
-            let connection = Connection { stream, peer, shared: Arc::clone(&self.shared), engine: engine.clone() };
+            let connection =
+                Connection { stream, peer, shared: Arc::clone(&self.shared), engine: engine.clone(), idle: IDLE };
             held.push((uid, tasks.spawn(connection.serve())));
         }
     }
@@ -218,6 +219,8 @@ struct Connection {
     peer: Peer,
     shared: Arc<Shared>,
     engine: mpsc::Sender<Incoming>,
+    /// How long the client may be silent now: longer with an errand in its hands.
+    idle: Duration,
 }
 
 impl Connection {
@@ -241,7 +244,12 @@ impl Connection {
             }
         };
         match self.ask(frame.body).await? {
-            Answer::One(reply) => self.write(frame.id, &reply).await,
+            Answer::One(reply) => {
+                if let Reply::Errand(errand) = &reply {
+                    self.idle = errand.as_ref().map_or(IDLE, |errand| IDLE.max(errand.lasts()));
+                }
+                self.write(frame.id, &reply).await
+            }
             Answer::Follow { kept, live } => self.follow(frame.id, kept, live).await,
         }
     }
@@ -267,7 +275,7 @@ impl Connection {
 
     async fn read(&mut self) -> Result<Vec<u8>, End> {
         let mut prefix = [0; PREFIX];
-        let began = timeout(IDLE, self.stream.read(&mut prefix[..1])).await.map_err(|_| End::Late)?;
+        let began = timeout(self.idle, self.stream.read(&mut prefix[..1])).await.map_err(|_| End::Late)?;
         if began.map_err(|_| End::Broken)? == 0 {
             return Err(End::Closed);
         }
@@ -296,12 +304,24 @@ impl Connection {
             return Ok(Reply::Refused(refusal.hint(hint)).into());
         }
         let (reply, answer) = oneshot::channel();
+        let held = request.held_for();
         let incoming = Incoming { request, peer: self.peer.clone(), reply };
         if self.engine.send_timeout(incoming, QUEUE).await.is_err() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return Ok(Reply::Refused(Refusal::new(RefusalKind::NotNow, "the daemon is too busy to answer")).into());
         }
-        match timeout(ANSWER, answer).await {
+        let answer = timeout(ANSWER + held, answer);
+        let mut byte = [0];
+        let answered = if held.is_zero() {
+            answer.await
+        } else {
+            // Both are safe to cancel: who leaves is not waited for, who sends a byte meanwhile is closed.
+            tokio::select! {
+                answered = answer => answered,
+                _ = self.stream.read(&mut byte) => return Err(End::Closed),
+            }
+        };
+        match answered {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(End::Closed),
             Err(_) => Ok(Reply::Refused(Refusal::new(RefusalKind::NotNow, "the daemon did not answer in time")).into()),
