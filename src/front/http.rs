@@ -26,6 +26,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Options;
+use super::client::{Courier, Tcp};
 use super::samples::{Page, Web};
 use super::{exposition, host};
 use crate::control::io::ask;
@@ -52,10 +53,15 @@ const HEAD_BYTES: usize = 8 << 10;
 const LOOK: Duration = Duration::from_secs(2);
 /// The same once all is as wanted: a box that does nothing else should sleep.
 const CALM: Duration = Duration::from_secs(10);
+/// How long the fence waits for a daemon that starts at the same time.
+const DAEMON_STARTS: Duration = Duration::from_secs(5);
+const DNS_PORT: u16 = 53;
+/// The C library looks up names in threads that cannot be stopped; there are two lanes.
+const THREADS: usize = 4;
 
 /// Serves until SIGTERM or SIGINT. Fails only where nothing could ever work.
 pub fn run(options: Options) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
     runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let front = Arc::new(Front::new(options));
@@ -94,6 +100,13 @@ struct Counts {
     host: AtomicU64,
 }
 
+/// What the daemon says about where to listen and where to connect to.
+#[derive(Debug)]
+struct Told {
+    listen: Vec<SocketAddr>,
+    office_ports: Vec<u16>,
+}
+
 /// A connection, oldest first.
 #[derive(Debug)]
 struct Held {
@@ -113,38 +126,58 @@ impl Front {
         }
     }
 
-    /// Serves from inside the fence, which knows the ports. It can only ever get narrower: when the config wants others the
-    /// process ends, and its unit starts it again.
+    /// Serves and fetches from inside the fence, which knows the ports. It can only ever get narrower: when the config or
+    /// head office want others the process ends, and its unit starts it again.
     async fn fenced(self: Arc<Self>) {
-        let wanted = loop {
-            match self.wanted().await {
-                Some(wanted) => break wanted,
-                None => sleep(LOOK).await,
-            }
-        };
-        let ports: Vec<u16> = wanted.iter().map(SocketAddr::port).collect();
+        let Told { listen, office_ports } = self.first_told().await;
+        let bind: Vec<u16> = listen.iter().map(SocketAddr::port).collect();
+        // Names are asked for over TCP when the answer is too long for UDP.
+        let dns = (!office_ports.is_empty()).then_some(DNS_PORT);
+        let connect: Vec<u16> = office_ports.iter().copied().chain(dns).collect();
         let folder = self.options.socket.parent().unwrap_or(Path::new("/"));
-        let fenced = Fence::front(None, &ports, &[]).reads(folder).enter();
+        let fenced = Fence::front(None, &bind, &connect).reads(folder).enter();
         self.sandboxed.store(fenced.is_whole(), Ordering::Relaxed);
+        let courier = Courier::new(self.options.socket.clone(), Tcp);
         let outgrown = async {
             loop {
                 sleep(CALM).await;
-                let wanted = self.wanted().await.unwrap_or_default();
-                if wanted.iter().any(|address| !ports.contains(&address.port())) {
+                let Some(told) = self.told().await else { continue };
+                let binds = told.listen.iter().all(|address| bind.contains(&address.port()));
+                if !binds || told.office_ports.iter().any(|port| !connect.contains(port)) {
                     return;
                 }
             }
         };
-        // Both are safe to cancel: this is the end.
+        // All are safe to cancel: this is the end.
         tokio::select! {
             () = Arc::clone(&self).serve(|_| ()) => {}
+            () = courier.run() => {}
             () = outgrown => {}
+        }
+    }
+
+    /// What the fence must leave open. Without an address to listen on there is nothing to do before the daemon says one;
+    /// with one, people are not kept waiting for a daemon that does not run.
+    async fn first_told(&self) -> Told {
+        let began = Instant::now();
+        loop {
+            match self.told().await {
+                Some(told) => return told,
+                None if !self.options.listen.is_empty() && began.elapsed() >= DAEMON_STARTS => {
+                    return Told { listen: self.options.listen.clone(), office_ports: Vec::new() };
+                }
+                None => sleep(LOOK).await,
+            }
         }
     }
 
     /// The addresses as given, or as the daemon says.
     async fn wanted(&self) -> Option<Vec<SocketAddr>> {
-        if self.options.listen.is_empty() { self.told().await } else { Some(self.options.listen.clone()) }
+        if self.options.listen.is_empty() {
+            self.told().await.map(|told| told.listen)
+        } else {
+            Some(self.options.listen.clone())
+        }
     }
 
     /// Listens on every wanted address as soon as it exists and for as long as it is wanted; `listening` is told of each.
@@ -176,14 +209,17 @@ impl Front {
         Ok((bound, Listener(tokio::spawn(self.accept(listener)).abort_handle())))
     }
 
-    /// Where the config in force wants us; `None` while the daemon does not say.
-    async fn told(&self) -> Option<Vec<SocketAddr>> {
-        match ask(&self.options.socket, &Ask::ConfigInfo, PATIENCE).await {
-            Ok(Reply::Config(config)) => {
-                Some(config.metrics_on.iter().filter_map(|address| address.parse().ok()).collect())
-            }
-            Ok(_) | Err(_) => None,
-        }
+    /// Where the config in force wants us, and the ports of head office; `None` while the daemon does not say.
+    async fn told(&self) -> Option<Told> {
+        let Ok(Reply::Config(config)) = ask(&self.options.socket, &Ask::ConfigInfo, PATIENCE).await else {
+            return None;
+        };
+        let listen = if self.options.listen.is_empty() {
+            config.metrics_on.iter().filter_map(|address| address.parse().ok()).collect()
+        } else {
+            self.options.listen.clone()
+        };
+        Some(Told { listen, office_ports: config.office_ports })
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {

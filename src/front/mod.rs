@@ -10,6 +10,9 @@ use std::path::PathBuf;
 
 use crate::config::model::Gateway;
 
+pub mod address;
+pub mod backoff;
+pub mod client;
 pub mod exposition;
 pub mod host;
 pub mod http;
