@@ -96,6 +96,10 @@ impl Request {
             | Self::Lock
             | Self::Unlock
             | Self::Drill { .. }
+            | Self::ConfigState
+            | Self::ConfigConfirm
+            | Self::ConfigRollBack
+            | Self::ConfigRetry
             | Self::Deliver { .. } => Duration::ZERO,
         }
     }

@@ -175,6 +175,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
     let parts = Parts { netlink: world.netlink.clone(), driver: asks, filter: replace, services };
     let (keeping, commands, deeds) = opened.keeper(parts);
+    let office_ports = keeping.office_ports();
     tokio::spawn(keeping.run(commands, keeper_in, deeds));
     let serving = tokio::spawn(server.run(incoming));
 
@@ -200,7 +201,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
             digest: config_digest,
             applied: crate::control::status::Moment::default(),
             metrics_on: crate::front::addresses(&config).iter().map(ToString::to_string).collect(),
-            office_ports: Vec::new(),
+            office_ports,
         },
         warnings,
         switches,

@@ -33,12 +33,15 @@ pub(in crate::daemon) struct Change {
 pub(in crate::daemon) enum Ask {
     Change(Change),
     Status(oneshot::Sender<Box<Status>>),
+    /// Where head office is now: `front` may connect to nothing else.
+    OfficePorts(Vec<u16>),
 }
 
 impl Driver {
     pub(super) fn ask(&mut self, ask: Ask, now: Instant) {
         match ask {
             Ask::Change(change) => self.change(change, now),
+            Ask::OfficePorts(ports) => self.config.office_ports = ports,
             // Whoever has gone is not told.
             Ask::Status(reply) => drop(reply.send(Box::new(self.status(now)))),
         }

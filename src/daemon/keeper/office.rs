@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::content::{Known, NoKey};
 use super::errands::{Fetched, Outcome, Task};
 use super::identity::{Admission, Enrolment};
-use super::{Keeper, chain, clock};
+use super::{Ask, Keeper, chain, clock};
 use crate::config::sections::SUPPORTED;
 use crate::control::errand::{Errand, Method, Office as Address};
 use crate::time::Instant;
@@ -119,6 +119,13 @@ impl Keeper {
             pins: office.pins.iter().map(|pin| *pin.bytes()).collect(),
         });
         named.collect()
+    }
+
+    pub(in crate::daemon) fn office_ports(&self) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.offices().iter().filter_map(|office| port(&office.address)).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// The assignment that is accepted, whatever became of it.
@@ -432,6 +439,7 @@ impl Keeper {
                 if self.follow(advance).await {
                     self.errands.want(Task::Root(root.root().version + 1), now);
                     self.root = Some(root);
+                    self.parts.driver.send(Ask::OfficePorts(self.office_ports())).await.ok();
                 }
             }
             Err(refusal) => {
@@ -512,6 +520,40 @@ fn unread(verified: &Verified<Assignment>) -> Candidate {
     }
 }
 
+/// Of `https://host[:port]` and `http://host[:port]`.
+fn port(address: &str) -> Option<u16> {
+    let (rest, default) = match address.strip_prefix("https://") {
+        Some(rest) => (rest, 443),
+        None => (address.strip_prefix("http://")?, 80),
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let after_host = authority.rsplit(']').next().unwrap_or_default();
+    match after_host.rsplit_once(':') {
+        Some((_, port)) => port.parse().ok(),
+        None => Some(default),
+    }
+}
+
 fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_addresses() {
+        for (address, wanted) in [
+            ("https://office.example", Some(443)),
+            ("https://office.example:8443/", Some(8443)),
+            ("https://[2001:db8::1]", Some(443)),
+            ("https://[2001:db8::1]:8443", Some(8443)),
+            ("http://127.0.0.1:80", Some(80)),
+            ("ftp://office.example", None),
+            ("https://office.example:x", None),
+        ] {
+            assert_eq!(port(address), wanted, "{address}");
+        }
+    }
 }
