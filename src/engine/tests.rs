@@ -1,5 +1,6 @@
 //! The engine against a tiny world on virtual time: lines with a round-trip time and switches for what breaks.
 
+mod reconfigure;
 mod regression;
 
 use std::collections::BinaryHeap;
@@ -95,6 +96,11 @@ impl World {
             facts: Vec::new(),
             probes: 0,
         };
+        world.tell_local_facts();
+        world
+    }
+
+    fn tell_local_facts(&mut self) {
         for uplink in [UplinkId(0), UplinkId(1)] {
             let hop = std::net::Ipv4Addr::new(203, 0, 113, 1).into();
             let address = std::net::Ipv4Addr::new(203, 0, 113, 2).into();
@@ -103,11 +109,10 @@ impl World {
                 Event::Address { uplink, family: Family::V4, address: Some(address) },
                 Event::Gateway { uplink, family: Family::V4, gateway: Some(Hop::Via(hop)) },
             ] {
-                world.engine.handle(event, now);
+                self.engine.handle(event, self.now);
             }
         }
-        world.drain();
-        world
+        self.drain();
     }
 
     fn draw(&mut self) -> f64 {
