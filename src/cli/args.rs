@@ -144,6 +144,22 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Which config this branch runs, which one head office wants, and why the last change was not kept
+    Why {
+        #[arg(long)]
+        json: bool,
+    },
+    /// What happened to configs since the daemon started
+    History {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep the config that is on trial
+    Confirm,
+    /// Go back to the config from before
+    Rollback,
+    /// Do not wait for a better moment, or try again what was undone
+    Retry,
     /// The JSON Schema of a file, for editors
     Schema {
         /// gateway, standard, site, inventory or office

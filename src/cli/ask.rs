@@ -13,6 +13,7 @@ use super::render::why::Why;
 use super::render::{self, View};
 use crate::VERSION;
 use crate::control::io::{Client, ClientError};
+use crate::control::keeping::ConfigState;
 use crate::control::protocol::{Reply, Request};
 use crate::control::status::{SCHEMA_VERSION, Status, whole_ms};
 use crate::telemetry::events::EventLine;
@@ -108,6 +109,43 @@ pub(super) fn change(socket: &Path, request: &Request) -> Result<(), Failure> {
         | Reply::Version(_)
         | Reply::ConfigState(_)
         | Reply::Errand(_)
+        | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
+    }
+}
+
+/// Which config runs, and what became of the last change.
+pub(super) fn config_why(socket: &Path, json: bool) -> Result<(), Failure> {
+    let state = config_state(socket)?;
+    print(&if json {
+        self::json(&Keeping { schema_version: SCHEMA_VERSION, state: &state })?
+    } else {
+        render::keeping::why(&state)
+    })
+}
+
+pub(super) fn config_history(socket: &Path, json: bool, view: &View) -> Result<(), Failure> {
+    let state = config_state(socket)?;
+    print(&if json { self::json(&state.history)? } else { render::keeping::history(&state, view) })
+}
+
+/// `config why --json`.
+#[derive(Serialize)]
+struct Keeping<'a> {
+    schema_version: u16,
+    #[serde(flatten)]
+    state: &'a ConfigState,
+}
+
+fn config_state(socket: &Path) -> Result<ConfigState, Failure> {
+    match Client::connect(socket)?.call(&Request::ConfigState)? {
+        Reply::ConfigState(state) => Ok(*state),
+        Reply::Status(_)
+        | Reply::Snapshot(_)
+        | Reply::Events(_)
+        | Reply::Config(_)
+        | Reply::Version(_)
+        | Reply::Errand(_)
+        | Reply::Done(_)
         | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
     }
 }

@@ -23,6 +23,8 @@ use args::{Args, Color, Command, ConfigCommand, FrontArgs};
 use exit::{Exit, Failure};
 use render::View;
 
+use crate::control::protocol::Request;
+
 /// The whole program.
 pub fn run() -> ExitCode {
     let args = match Args::try_parse() {
@@ -46,9 +48,9 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Watch { plain } => watch::run(&socket, plain, &view()),
         Command::Events { since, follow, json } => ask::events(&socket, since, follow, json, &view()),
         Command::Use { uplink, for_time } => ask::prefer(&socket, uplink, &for_time),
-        Command::Lock => ask::change(&socket, &crate::control::protocol::Request::Lock),
-        Command::Unlock => ask::change(&socket, &crate::control::protocol::Request::Unlock),
-        Command::Drill { uplink } => ask::change(&socket, &crate::control::protocol::Request::Drill { uplink }),
+        Command::Lock => ask::change(&socket, &Request::Lock),
+        Command::Unlock => ask::change(&socket, &Request::Unlock),
+        Command::Drill { uplink } => ask::change(&socket, &Request::Drill { uplink }),
         Command::Version { json } => ask::version(&socket, json),
         Command::Front(args) => front(args, &socket),
         Command::Run(args) => daemon::run(args, &socket),
@@ -62,6 +64,11 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Config(ConfigCommand::Diff { old, new, json }) => {
             return config::differ(&old, &new, json).map(ExitCode::from);
         }
+        Command::Config(ConfigCommand::Why { json }) => ask::config_why(&socket, json),
+        Command::Config(ConfigCommand::History { json }) => ask::config_history(&socket, json, &view()),
+        Command::Config(ConfigCommand::Confirm) => ask::change(&socket, &Request::ConfigConfirm),
+        Command::Config(ConfigCommand::Rollback) => ask::change(&socket, &Request::ConfigRollBack),
+        Command::Config(ConfigCommand::Retry) => ask::change(&socket, &Request::ConfigRetry),
         Command::Config(ConfigCommand::Schema { kind }) => {
             config::schema(&kind, &mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
         }

@@ -1,6 +1,7 @@
 //! The status as text. Pure: the same status and view give the same letters.
 
 pub mod events;
+pub mod keeping;
 pub mod status;
 pub mod why;
 
