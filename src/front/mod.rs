@@ -1,5 +1,7 @@
-//! What speaks to people and servers: `/metrics` for the LAN. Moves bytes, is not trusted with decisions, needs no
-//! capability. Pure: [`samples`] (which values a page has), [`exposition`] (the page), [`host`] (is it for us). The edge is [`http`].
+//! What speaks to people and servers: `/metrics` for the LAN, and what the daemon wants from head office. Moves bytes, is
+//! not trusted with decisions, needs no capability. Pure: [`samples`] (which values a page has), [`exposition`] (the page),
+//! [`host`] (is it for us), [`address`] (where head office is), [`backoff`] (when to try again). The edges are [`http`] and
+//! [`client`].
 //!
 //! Where to listen is asked of the daemon, so that it follows the config in force; `--listen` says it otherwise. If the
 //! daemon does not answer in time the page holds what `front` itself knows and `causeway_daemon_up 0`: figures of an
