@@ -3,6 +3,7 @@
 //! Not part of the firmware (feature `lab`). Start reading at [`topology`]; [`line`] is the link emulator.
 
 pub mod addresses;
+pub mod attendant;
 pub mod bench;
 pub mod clients;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod sandbox;
 pub mod scenario;
 pub mod servers;
 pub mod sim;
+pub mod site;
 pub mod switches;
 pub mod topology;
 pub mod units;

@@ -37,7 +37,7 @@ pub(super) async fn texts(address: IpAddr, name: &str, class: Class) -> Option<V
 
 /// Somebody listens for clients that want an address. Unconnected, so the table of sockets tells and no packet would.
 pub(super) fn leases_are_given() -> bool {
-    let table = std::fs::read_to_string("/proc/self/net/udp").unwrap_or_default();
+    let table = std::fs::read_to_string("/proc/thread-self/net/udp").unwrap_or_default();
     let port = format!(":{DHCP_SERVER:04X}");
     table.lines().skip(1).any(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)))
 }
