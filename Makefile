@@ -6,8 +6,9 @@ SHELL := /bin/bash -euo pipefail
 # Overridden on the command line: make sim HOURS=1000000, make fuzz FOR=300
 HOURS ?= 10000
 FOR ?= 60
-# The Debian packages used, each with the command or file by which it is found. nft names protocols from netbase.
-NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase
+# The Debian packages used, each with the command or file by which it is found. nft names protocols from netbase. dnsmasq serves
+# the networks, udhcpc is the client that the lab asks with.
+NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc
 
 target := $(or $(CARGO_TARGET_DIR),target)
 release := $(target)/release/causeway

@@ -59,6 +59,8 @@ const READ_BY_FRONT: [&str; 1] = ["/proc/self"];
 /// What nft is made of.
 const LIBRARIES: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 const NFT: &str = "/usr/sbin/nft";
+/// Asked about its config before that is in force (`--test`), nothing else.
+const DNSMASQ: &str = "/usr/sbin/dnsmasq";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -115,16 +117,24 @@ pub enum FenceError {
 }
 
 impl Fence {
-    /// For the daemon: its config is read, its state and the control socket's folder are written, nft is executed.
+    /// For the daemon: its config is read, its state and the control socket's folder are written, nft and dnsmasq's check
+    /// are executed.
     pub fn run(config: &Path, state: &Path, sockets: &Path) -> Self {
         Self {
             role: Role::Run,
             // The folder, since a new config comes by renaming.
             read: paths(&READ_BY_RUN).chain([parent(config)]).collect(),
             write: vec![state.to_owned(), sockets.to_owned()],
-            execute: paths(&LIBRARIES).chain(paths(&[NFT])).collect(),
+            execute: paths(&LIBRARIES).chain(paths(&[NFT, DNSMASQ])).collect(),
             ports: None,
         }
+    }
+
+    /// The daemon also writes files for services there; a folder must exist when the fence is closed.
+    #[must_use]
+    pub fn and_write<'a>(mut self, folders: impl IntoIterator<Item = &'a Path>) -> Self {
+        self.write.extend(folders.into_iter().map(Path::to_owned));
+        self
     }
 
     /// For what speaks to people and servers: `state` is its own folder, `bind` its web ports, `connect` head office's.

@@ -180,6 +180,9 @@ fn run_still_does_its_work() {
         ("ask the kernel with nft", &|| nft(&["-j", "-f", "-"], r#"{"nftables":[{"list":{"tables":null}}]}"#)),
         ("name protocols, for nft", &|| fs::read("/etc/protocols").map(drop)),
         ("run nft from the loop", &nft_from_the_loop),
+        ("ask dnsmasq about a config", &|| dnsmasq_says("interface=lan0\ndhcp-range=10.0.0.5,10.0.0.9,1h\n", true)),
+        ("hear that dnsmasq refuses one", &|| dnsmasq_says("dhcp-range=nonsense\n", false)),
+        ("write files that services read", &|| publish(&place.services())),
     ] {
         assert_eq!(place.run(act), End::Done, "{name}");
     }
@@ -224,6 +227,7 @@ impl Place {
         let folder = std::env::temp_dir().join(format!("causeway-fence-{name}-{}", std::process::id()));
         fs::create_dir_all(folder.join("state")).expect("a folder");
         fs::create_dir_all(folder.join("config")).expect("a folder");
+        fs::create_dir_all(folder.join("services")).expect("a folder");
         let web = TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port").port();
         let place = Self { folder, web };
         fs::write(place.config(), "").expect("a config");
@@ -238,8 +242,12 @@ impl Place {
         self.folder.join("state")
     }
 
+    fn services(&self) -> PathBuf {
+        self.folder.join("services")
+    }
+
     fn fence_run(&self) -> Fence {
-        Fence::run(&self.config(), &self.state(), &self.state())
+        Fence::run(&self.config(), &self.state(), &self.state()).and_write([self.services().as_path()])
     }
 
     fn run(&self, act: impl Fn() -> io::Result<()>) -> End {
@@ -382,6 +390,27 @@ fn nft_from_the_loop() -> io::Result<()> {
     command.arg("--version").env_clear().kill_on_drop(true).stdout(Stdio::null());
     let status = runtime.block_on(async { command.status().await })?;
     if status.success() { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+}
+
+fn dnsmasq_says(conf: &str, good: bool) -> io::Result<()> {
+    use causeway::kernel::programs::Program;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (program, patience) = (Program::DnsmasqTest, std::time::Duration::from_secs(20));
+    let asked = program.run(Path::new(program.path()), conf.as_bytes().to_vec(), 4_096, patience);
+    let output = runtime.block_on(asked).map_err(|_| io::ErrorKind::Other)?;
+    let words = if good { "syntax check OK" } else { "bad dhcp-range" };
+    if output.success == good && output.message().contains(words) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+}
+
+/// As `apply::services` does: beside the place, readable for others, renamed.
+fn publish(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (new, place) = (folder.join(".a.new"), folder.join("a"));
+    fs::write(&new, "x")?;
+    fs::File::open(&new)?.set_permissions(fs::Permissions::from_mode(0o644))?;
+    fs::rename(&new, &place)?;
+    fs::create_dir(folder.join("flags"))?;
+    fs::remove_file(&place)
 }
 
 fn serve(port: u16) -> io::Result<()> {

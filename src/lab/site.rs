@@ -177,6 +177,9 @@ fn quiet(host: &Namespace) -> Result<(), LabError> {
         ("ipv6/conf/all/accept_dad", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
         ("ipv6/conf/default/dad_transmits", "0"),
+        ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
+        ("ipv4/ping_group_range", "0 0"),
         // Hosts do not wait a second before they ask for a router.
         ("ipv6/conf/default/router_solicitation_delay", "0"),
     ])
@@ -189,9 +192,6 @@ fn routes(router: &Namespace) -> Result<(), LabError> {
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        ("ipv4/icmp_ratelimit", "0"),
-        ("ipv6/icmp/ratelimit", "0"),
-        ("ipv4/ping_group_range", "0 0"),
     ])
 }
 

@@ -21,9 +21,7 @@ use causeway::lab::servers::Servers;
 use causeway::lab::site::Site;
 use causeway::policy::Selection;
 
-pub const TWO_NETWORKS: &str = include_str!("two-networks.toml");
-
-pub fn allowed() -> bool {
+pub(crate) fn allowed() -> bool {
     let allowed = sandbox::allowed();
     if !allowed {
         eprintln!("skipped: this machine refuses network namespaces");
@@ -31,25 +29,25 @@ pub fn allowed() -> bool {
     allowed
 }
 
-pub fn far(family: Family) -> IpAddr {
+pub(crate) fn far(family: Family) -> IpAddr {
     plan::far(family)
 }
 
-pub fn branch(text: &str) -> Branch {
+pub(crate) fn branch(text: &str) -> Branch {
     causeway::config::parse_branch("test", text).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-pub struct World {
+pub(crate) struct World {
     // In the order in which they go.
     _attendant: Attendant,
     _servers: Servers,
-    pub site: Site,
-    pub branch: Branch,
-    pub folder: PathBuf,
+    pub(crate) site: Site,
+    pub(crate) branch: Branch,
+    pub(crate) folder: PathBuf,
 }
 
 impl World {
-    pub fn start(text: &str) -> Self {
+    pub(crate) fn start(text: &str) -> Self {
         let branch = branch(text);
         let folder = folder();
         let site = Site::build(&branch, &folder).expect("a site");
@@ -62,17 +60,14 @@ impl World {
         world
     }
 
-    pub fn paths(&self) -> Paths {
+    pub(crate) fn paths(&self) -> Paths {
         Paths::below(&self.folder)
     }
 
     /// Services, then filter and routes of this config.
-    pub fn apply(&mut self, text: &str) -> Result<Report, ServicesError> {
+    pub(crate) fn apply(&mut self, text: &str) -> Result<Report, ServicesError> {
         let branch = branch(text);
-        let report = self.services(|mut services, netlink| {
-            let branch = branch.clone();
-            async move { services.apply(&netlink, &branch).await }
-        })?;
+        let report = self.services(async |mut services, netlink| services.apply(&netlink, &branch).await)?;
         self.inside(async |netlink| {
             Nft::new().load(&Ruleset::new(&branch.gateway, &Learnt::default())).await.expect("the filter");
             reconcile(&netlink, &branch.gateway, &first_uplink(&branch)).await.expect("routes");
@@ -81,27 +76,50 @@ impl World {
         Ok(report)
     }
 
-    pub fn plan(&self, from: Option<&Branch>, to: &Branch) -> Vec<Step> {
-        self.services(|services, netlink| async move { services.plan(&netlink, from, to).await }).expect("a plan")
+    pub(crate) fn plan(&self, from: Option<&Branch>, to: &Branch) -> Vec<Step> {
+        self.services(async |services, netlink| services.plan(&netlink, from, to).await).expect("a plan")
     }
 
-    pub fn verify(&self) -> Vec<String> {
+    pub(crate) fn verify(&self) -> Vec<String> {
         let branch = &self.branch;
-        self.services(|services, netlink| async move { services.verify(&netlink, branch).await }).expect("a look")
+        self.services(async |services, netlink| services.verify(&netlink, branch).await).expect("a look")
     }
 
-    pub fn services<T: Send, F: Future<Output = T>>(&self, work: impl FnOnce(Services, Netlink) -> F + Send) -> T {
+    /// As after a start of the daemon: nothing is remembered.
+    pub(crate) fn services<T: Send>(&self, work: impl AsyncFnOnce(Services, Netlink) -> T + Send) -> T {
         let mut services = Services::new(Backend::Direct, self.paths());
         services.set_forwarders(&Family::BOTH.map(far));
         self.inside(async |netlink| work(services, netlink).await)
     }
 
-    pub fn inside<T: Send>(&self, work: impl AsyncFnOnce(Netlink) -> T + Send) -> T {
+    pub(crate) fn inside<T: Send>(&self, work: impl AsyncFnOnce(Netlink) -> T + Send) -> T {
         inside(&self.site.gateway, work)
     }
 
+    /// Processes of dnsmasq in the site.
+    pub(crate) fn server(&self) -> Vec<String> {
+        let here = self.folder.display().to_string();
+        let entries = std::fs::read_dir("/proc").expect("processes");
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let ours = names.filter(|id| {
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.starts_with("/usr/sbin/dnsmasq") && line.contains(&here)
+        });
+        ours.collect()
+    }
+
+    pub(crate) fn kill_server(&self) {
+        for id in self.server() {
+            let id = nix::unistd::Pid::from_raw(id.parse().expect("a number"));
+            nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+            // Its parent looks when it starts another.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Whether a connection is made.
-    pub fn talks(&self, host: &Namespace, to: IpAddr, port: u16) -> bool {
+    pub(crate) fn talks(&self, host: &Namespace, to: IpAddr, port: u16) -> bool {
         let connect = || TcpStream::connect_timeout(&SocketAddr::new(to, port), Duration::from_secs(2)).is_ok();
         host.enter(connect).expect("inside")
     }
@@ -113,7 +131,7 @@ impl Drop for World {
     }
 }
 
-pub fn inside<T: Send>(host: &Namespace, work: impl AsyncFnOnce(Netlink) -> T + Send) -> T {
+pub(crate) fn inside<T: Send>(host: &Namespace, work: impl AsyncFnOnce(Netlink) -> T + Send) -> T {
     host.enter(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async { work(Netlink::open().expect("netlink")).await })
@@ -121,7 +139,7 @@ pub fn inside<T: Send>(host: &Namespace, work: impl AsyncFnOnce(Netlink) -> T + 
     .expect("inside")
 }
 
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("causeway-services-{}-{number}", std::process::id()));
@@ -130,7 +148,7 @@ pub fn folder() -> PathBuf {
 }
 
 /// All paths through the first uplink that has the family.
-pub fn first_uplink(branch: &Branch) -> Selections {
+pub(crate) fn first_uplink(branch: &Branch) -> Selections {
     let gateway = &branch.gateway;
     let all = gateway.path_ids().flat_map(|path| Family::BOTH.map(|family| (path, family)));
     all.filter_map(|(path, family)| {

@@ -14,6 +14,7 @@ mod question;
 mod store;
 pub mod text;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +94,11 @@ impl Paths {
             flags: folder.join("flags"),
             leases: folder.join("leases"),
         }
+    }
+
+    /// What the daemon writes; they are made when they are needed.
+    pub fn folders(&self) -> [&Path; 3] {
+        [&self.network, &self.dnsmasq, &self.flags]
     }
 
     fn of(&self, folder: Folder) -> &Path {
@@ -244,6 +250,15 @@ impl Services {
         store::stage(folder, name, text)?;
         store::commit(folder, name)?;
         store::raise(&self.paths.flags, &Flag::DnsmasqReload.name())
+    }
+
+    /// The files that a branch needs, by place. Pure: nothing is read or written.
+    pub fn files(&self, branch: &Branch) -> Result<BTreeMap<PathBuf, String>, ServicesError> {
+        let wanted = self.wanted(branch)?;
+        let network = wanted.network.into_iter().map(|(name, text)| (self.paths.network.join(name), text));
+        let lists = wanted.dnsmasq.iter().flat_map(plan::lists);
+        let dnsmasq = lists.map(|(name, text)| (self.paths.dnsmasq.join(name), text.clone()));
+        Ok(network.chain(dnsmasq).collect())
     }
 
     fn wanted(&self, branch: &Branch) -> Result<Wanted, ServicesError> {

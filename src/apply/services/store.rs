@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Others read them: networkd and dnsmasq have users of their own.
@@ -63,8 +63,16 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, StoreError> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+/// Others look into it, whatever our mask is.
 pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed("make the folder", folder))
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let make = || {
+        fs::DirBuilder::new().recursive(true).create(folder)?;
+        fs::File::open(folder)?.set_permissions(fs::Permissions::from_mode(FOLDER_MODE))
+    };
+    make().map_err(failed("make the folder", folder))
 }
 
 /// Writes beside the place and reads back what was written.
