@@ -20,6 +20,8 @@ pub(super) struct FlowsEnd {
     pub path: PathId,
 }
 
+/// Somebody's upload fills a queue for so long, on a line of any profile, and nobody is to be moved for it.
+const FULL_QUEUE: Duration = Duration::from_secs(30);
 /// The kernel refused a switch: ask again after this.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -238,9 +240,10 @@ impl Engine {
             State::Up => rank = Rank::Up,
             State::Degraded => {
                 rank = Rank::Degraded;
-                // Slow for a moment is what a full queue does, and the window remembers it for as long again; a line that is lossy for
-                // sure is not waited for.
-                patience = if line.is_lossy() { Duration::ZERO } else { config.profile.quality_window * 5 / 2 };
+                // The window remembers a full queue for as long again; a line that is lossy for sure is not waited for.
+                let window = config.profile.quality_window;
+                let slow = (window * 5 / 2).max(FULL_QUEUE + window * 3 / 2);
+                patience = if line.is_lossy() { Duration::ZERO } else { slow };
             }
             State::Probation => rank = Rank::Probation,
             State::Unknown if !line.is_local_lost(now) => rank = Rank::Unknown,

@@ -276,3 +276,19 @@ fn probes_that_waited_for_the_gateway_to_be_found_again_do_not_make_a_line_slow(
     world.run(S(11));
     assert_eq!(world.state(0), State::Up);
 }
+
+#[test]
+fn half_a_minute_of_a_full_queue_moves_nobody_on_a_fast_line() {
+    let mut world = World::new(Profile::fast());
+    for wire in &mut world.wires {
+        wire.rtt = MS(16);
+    }
+    world.run(S(30));
+    for _ in 0..5 {
+        world.wires[0].rtt = MS(160);
+        world.run(S(30));
+        world.wires[0].rtt = MS(16);
+        world.run(S(60));
+    }
+    assert_eq!(world.switches().len(), 1, "{:?}", world.switches());
+}
