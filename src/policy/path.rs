@@ -11,7 +11,7 @@ use crate::time::Instant;
 /// A start settles within this: until then a better line is taken at once, without hold.
 const BOOT: Duration = Duration::from_secs(3);
 /// Lines come up one after the other; until then the first choice that a start made is no reason to wait for a failback.
-const FIRST_CHOICE: Duration = Duration::from_secs(15);
+pub const FIRST_CHOICE: Duration = Duration::from_secs(15);
 
 /// A line as policy sees it.
 #[derive(Clone, Debug, PartialEq)]

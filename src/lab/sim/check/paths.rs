@@ -9,6 +9,7 @@ use crate::config::model::{FailbackWhen, Family, Otherwise, Path, PathId, Uplink
 use crate::engine::action::{DrillRefusal, DrillStep, Switch};
 use crate::engine::drill;
 use crate::health::State;
+use crate::policy::path::FIRST_CHOICE;
 use crate::policy::{Reason, Selection};
 use crate::time::Instant;
 
@@ -305,7 +306,9 @@ impl Check {
         let Some(up) = up else { return Instant::NEVER };
         let installed = self.paths[id.index()][family.index()].installed_at;
         let floor = scene.process.calm_since.max(scene.kernel.settled_at()).max(orders.changed);
-        let limit = spent.max(up).max(installed).max(floor) + BUDGET;
+        // A start keeps a choice that the budget made until its lines are known again.
+        let started = scene.process.started + FIRST_CHOICE;
+        let limit = spent.max(up).max(installed).max(floor).max(started) + BUDGET;
         if scene.now >= limit {
             self.broken(Rule::Budget, scene.now, || format!("path {} goes on with {held:?}", path.name));
         }
