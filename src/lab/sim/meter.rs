@@ -51,6 +51,12 @@ impl Meter {
     pub(super) fn add_received(&mut self, now: Instant) {
         self.received += 1.0;
         self.wake(now);
+        if self.looks == 0 && self.rates == (0.0, 0.0) && self.news() == (1, 1) {
+            // The one probe that woke it is answered: a reading would find nothing new.
+            self.told = self.counters();
+            self.asleep_since = self.every.map(|every| self.next - every);
+            self.next = Instant::NEVER;
+        }
     }
 
     pub(super) fn add_sent(&mut self, now: Instant) {
@@ -79,13 +85,8 @@ impl Meter {
         let every = self.every?;
         self.next = now + every;
         self.count(now);
-        let whole = |count: f64| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "packets of some hours")]
-            let packets = count as u64;
-            packets
-        };
-        let counters = (whole(self.received), whole(self.sent));
-        let (received, sent) = (counters.0 - self.told.0, counters.1 - self.told.1);
+        let counters = self.counters();
+        let (received, sent) = self.news();
         if received == sent && sent <= 1 && sent > 0 && self.looks == 0 {
             // One probe and its answer, of which the engine knows already.
             self.told = counters;
@@ -103,6 +104,21 @@ impl Meter {
         }
         self.looks = self.looks.checked_sub(1)?;
         Some(counters)
+    }
+
+    fn counters(&self) -> (u64, u64) {
+        let whole = |count: f64| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "packets of some hours")]
+            let packets = count as u64;
+            packets
+        };
+        (whole(self.received), whole(self.sent))
+    }
+
+    /// What was not told yet.
+    fn news(&self) -> (u64, u64) {
+        let counters = self.counters();
+        (counters.0 - self.told.0, counters.1 - self.told.1)
     }
 
     fn count(&mut self, now: Instant) {
