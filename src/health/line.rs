@@ -687,10 +687,13 @@ impl Line {
         if is_sample {
             self.count(pending.target, Some(rtt), now);
         }
-        let muted = self.is_muted(pending.target.index());
+        let counts = self.burst.is_some()
+            && pending.burst
+            && pending.stage != Stage::Lost
+            && !self.is_muted(pending.target.index());
         if let Some(burst) = self.burst.as_mut() {
             burst.alive = true;
-            if pending.burst && pending.stage != Stage::Lost && !muted {
+            if counts {
                 burst.tally.handle_answered(pending.target);
             }
         }

@@ -244,11 +244,8 @@ impl Line {
 
     /// Probes of the burst that are late, of targets that count.
     fn overdue_in_burst(&self) -> u32 {
-        let overdue = self.flight.waiting().filter(|pending| {
-            let index = pending.target.index();
-            let suspect = self.targets.get(index).is_none_or(|target| target.suspect);
-            pending.is_overdue_in_burst() && !suspect && !self.is_muted(index)
-        });
+        let counts = self.counted();
+        let overdue = self.flight.waiting().filter(|pending| pending.is_overdue_in_burst() && counts(pending.target));
         u32::try_from(overdue.count()).unwrap_or(u32::MAX)
     }
 
@@ -348,15 +345,20 @@ impl Line {
 
     /// Probes settled since then and the part that was lost; a target in ill repute says nothing about the line.
     fn loss_since(&self, since: Instant) -> (u32, f32) {
-        let muted = self.muted();
-        let counts = |target: TargetId| {
-            let bit = 1u16.checked_shl(u32::from(target.0)).unwrap_or(0);
-            muted & bit == 0 && self.targets.get(target.index()).is_some_and(|target| !target.suspect)
-        };
+        let counts = self.counted();
         let (settled, lost) = self.quality.recent(since, counts);
         #[expect(clippy::cast_precision_loss, reason = "at most 1,024 samples")]
         let loss = lost as f32 / settled.max(1) as f32;
         (settled, loss)
+    }
+
+    /// Says of a target whether it is neither muted nor in ill repute.
+    fn counted(&self) -> impl Fn(TargetId) -> bool + '_ {
+        let muted = self.muted();
+        move |target| {
+            let bit = 1u16.checked_shl(u32::from(target.0)).unwrap_or(0);
+            muted & bit == 0 && self.targets.get(target.index()).is_some_and(|target| !target.suspect)
+        }
     }
 
     /// Nothing came back for so long, or of so many, that loss is no word for it.
