@@ -314,17 +314,23 @@ impl Engine {
         if self.output.is_empty() {
             return;
         }
-        let mut output = std::mem::take(&mut self.output);
-        for (target, sequence, cookie) in output.probes.drain(..) {
+        for index in 0..self.output.probes.len() {
+            let (target, sequence, cookie) = self.output.probes[index];
             let target = self.site_target(uplink, family, target);
             let probe = ProbeId { uplink, family, target, sequence };
             // The edge may forget a probe when the line has settled it.
             self.actions.push_back(Action::Probe(ProbeRequest { probe, cookie, patience }));
         }
-        for note in output.notes.drain(..) {
+        self.output.probes.clear();
+        if self.output.notes.is_empty() {
+            return;
+        }
+        // A note may make other lines act, which tell of themselves.
+        let mut notes = std::mem::take(&mut self.output.notes);
+        for note in notes.drain(..) {
             self.handle_note(uplink, family, note, now);
         }
-        self.output = output;
+        self.output.notes = notes;
     }
 
     fn set_deadline(&mut self, uplink: UplinkId, family: Family, deadline: Instant) {

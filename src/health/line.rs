@@ -341,7 +341,7 @@ impl Line {
         }
         self.address = address;
         // Replies to the old address will not come back.
-        self.void_flight();
+        self.flight.make_void();
         self.local_changed(now, out);
     }
 
@@ -375,12 +375,11 @@ impl Line {
 
     pub fn handle_sent(&mut self, sequence: u32, at: Instant) {
         let (floor, ceiling) = (self.profile.overdue_floor, self.spans.overdue_most);
-        let Some(pending) = self.flight.find_mut(sequence) else { return };
-        let Some(target) = self.targets.get(pending.target.index()) else { return };
-        self.own.sent += 1;
-        pending.sent = at;
-        pending.stage = Stage::Waiting;
-        pending.next = at + target.rtt.overdue_after(floor, ceiling);
+        let targets = &self.targets;
+        let patience = |target: TargetId| Some(targets.get(target.index())?.rtt.overdue_after(floor, ceiling));
+        if self.flight.handle_sent(sequence, at, patience) {
+            self.own.sent += 1;
+        }
     }
 
     pub fn handle_unsent(&mut self, sequence: u32, out: &mut Output) {
@@ -430,7 +429,7 @@ impl Line {
         self.stalls.count = self.stalls.count.saturating_add(1);
         self.stalls.void = self.stalls.void.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
         self.stalls.longest = self.stalls.longest.max(for_time);
-        self.void_flight();
+        self.flight.make_void();
     }
 
     pub fn set_in_use(&mut self, in_use: bool, now: Instant) {
@@ -515,15 +514,15 @@ impl Line {
         let muted = self.muted();
         let is_muted = |target: TargetId| muted & 1u16.checked_shl(u32::from(target.0)).unwrap_or(0) != 0;
         let mut overdue = None;
-        let mut lost = false;
-        for pending in self.flight.waiting_mut().filter(|pending| pending.next <= now) {
-            let Some(target) = self.targets.get(pending.target.index()) else { continue };
+        let (targets, profile, burst) = (&self.targets, &self.profile, &mut self.burst);
+        self.flight.advance(now, |pending| {
+            let Some(target) = targets.get(pending.target.index()) else { return };
             let settle_at = pending.sent + settle_after;
             match pending.stage {
                 Stage::Requested => pending.next = settle_at,
                 Stage::Waiting => {
                     pending.stage = Stage::Overdue;
-                    let patience = target.rtt.patience(self.profile.overdue_floor).min(self.profile.dead_after * 2);
+                    let patience = target.rtt.patience(profile.overdue_floor).min(profile.dead_after * 2);
                     pending.next = (pending.sent + patience).max(now).min(settle_at);
                     if !pending.void && !is_muted(pending.target) && !target.suspect && target.kind != Kind::Page {
                         overdue = Some(pending.sequence);
@@ -531,9 +530,8 @@ impl Line {
                 }
                 Stage::Overdue => {
                     pending.stage = Stage::Lost;
-                    lost = true;
                     pending.next = settle_at;
-                    if let (true, false, Some(burst)) = (pending.burst, pending.void, self.burst.as_mut())
+                    if let (true, false, Some(burst)) = (pending.burst, pending.void, burst.as_mut())
                         && !is_muted(pending.target)
                         && !target.suspect
                     {
@@ -542,10 +540,7 @@ impl Line {
                 }
                 Stage::Lost => pending.next = settle_at,
             }
-        }
-        if lost {
-            self.flight.part_lost();
-        }
+        });
         while let Some(pending) = self.flight.take_expired(now, settle_after) {
             self.settle_silent(&pending, now, out);
         }
@@ -560,9 +555,7 @@ impl Line {
             && self.burst.is_none()
             && self.is_local_ok()
         {
-            if let Some(pending) = self.flight.find_mut(sequence) {
-                pending.burst = true;
-            }
+            self.flight.join_burst(sequence);
             self.begin_burst(None, now, out);
         }
     }
@@ -747,8 +740,6 @@ impl Line {
 
     /// What is under way says nothing any more.
     pub fn void_flight(&mut self) {
-        for pending in self.flight.iter_mut() {
-            pending.void = true;
-        }
+        self.flight.make_void();
     }
 }

@@ -46,12 +46,20 @@ pub enum Stage {
 
 /// Those that may still be answered in time are looked at with each event; in a brown-out many more only wait to be
 /// forgotten, so they are kept apart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Flight {
     waiting: VecDeque<Pending>,
     /// In order of sending.
     lost: VecDeque<Pending>,
     next_sequence: u32,
+    /// The first end by itself of those that wait; kept, because it is asked for after each event of the line.
+    waiting_until: Instant,
+}
+
+impl Default for Flight {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), lost: VecDeque::new(), next_sequence: 0, waiting_until: Instant::NEVER }
+    }
 }
 
 impl Flight {
@@ -67,8 +75,11 @@ impl Flight {
         self.lost.iter().chain(&self.waiting)
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
-        self.lost.iter_mut().chain(&mut self.waiting)
+    /// Our own process was late: nothing that is on its way says anything.
+    pub fn make_void(&mut self) {
+        for pending in self.lost.iter_mut().chain(&mut self.waiting) {
+            pending.void = true;
+        }
     }
 
     /// All but the lost ones.
@@ -76,12 +87,29 @@ impl Flight {
         self.waiting.iter()
     }
 
-    /// The same, to be changed; who makes one lost says so with [`Self::part_lost`].
-    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
-        self.waiting.iter_mut()
+    /// Moves on those whose stage has ended by itself.
+    pub fn advance(&mut self, now: Instant, mut next: impl FnMut(&mut Pending)) {
+        if self.waiting_until > now {
+            return;
+        }
+        let mut lost = false;
+        let mut until = Instant::NEVER;
+        for pending in &mut self.waiting {
+            if pending.next <= now {
+                next(pending);
+            }
+            match pending.stage {
+                Stage::Lost => lost = true,
+                Stage::Requested | Stage::Waiting | Stage::Overdue => until = until.min(pending.next),
+            }
+        }
+        self.waiting_until = until;
+        if lost {
+            self.part_lost();
+        }
     }
 
-    pub fn part_lost(&mut self) {
+    fn part_lost(&mut self) {
         while let Some(index) = self.waiting.iter().position(|pending| pending.stage == Stage::Lost) {
             let Some(lost) = self.waiting.remove(index) else { return };
             // Patience differs by target, so a later one may have been lost before.
@@ -96,13 +124,43 @@ impl Flight {
         let sequence = self.next_sequence;
         self.next_sequence = self.next_sequence.wrapping_add(1);
         probe.sequence = sequence;
+        self.waiting_until = self.waiting_until.min(probe.next);
         self.waiting.push_back(probe);
         (sequence, dropped)
     }
 
-    /// One that is not lost yet.
-    pub fn find_mut(&mut self, sequence: u32) -> Option<&mut Pending> {
-        self.waiting.iter_mut().rev().find(|pending| pending.sequence == sequence)
+    /// It left at `at`; its target's reply is overdue after what `patience` says.
+    pub fn handle_sent(
+        &mut self,
+        sequence: u32,
+        at: Instant,
+        patience: impl FnOnce(TargetId) -> Option<Duration>,
+    ) -> bool {
+        let Some(pending) = self.waiting.iter_mut().rev().find(|pending| pending.sequence == sequence) else {
+            return false;
+        };
+        let Some(patience) = patience(pending.target) else { return false };
+        let planned = std::mem::replace(&mut pending.next, at + patience);
+        pending.sent = at;
+        pending.stage = Stage::Waiting;
+        let next = pending.next;
+        self.handle_changed(planned, next);
+        true
+    }
+
+    /// Its end counts in the burst that it started.
+    pub fn join_burst(&mut self, sequence: u32) {
+        if let Some(pending) = self.waiting.iter_mut().rev().find(|pending| pending.sequence == sequence) {
+            pending.burst = true;
+        }
+    }
+
+    fn handle_changed(&mut self, from: Instant, to: Instant) {
+        if to <= self.waiting_until {
+            self.waiting_until = to;
+        } else if from <= self.waiting_until {
+            self.waiting_until = self.waiting.iter().map(|pending| pending.next).min().unwrap_or(Instant::NEVER);
+        }
     }
 
     pub fn take(&mut self, sequence: u32) -> Option<Pending> {
@@ -126,7 +184,9 @@ impl Flight {
 
     fn take_newest(&mut self, fits: impl Fn(&Pending) -> bool) -> Option<Pending> {
         if let Some(index) = self.waiting.iter().rposition(&fits) {
-            return self.waiting.remove(index);
+            let taken = self.waiting.remove(index)?;
+            self.handle_changed(taken.next, Instant::NEVER);
+            return Some(taken);
         }
         let index = self.lost.iter().rposition(fits)?;
         self.lost.remove(index)
@@ -140,7 +200,12 @@ impl Flight {
     }
 
     fn take_oldest(&mut self) -> Option<Pending> {
-        if self.oldest()?.stage == Stage::Lost { self.lost.pop_front() } else { self.waiting.pop_front() }
+        if self.oldest()?.stage == Stage::Lost {
+            return self.lost.pop_front();
+        }
+        let taken = self.waiting.pop_front()?;
+        self.handle_changed(taken.next, Instant::NEVER);
+        Some(taken)
     }
 
     /// Removes the first probe that has come to its end by time.
@@ -153,8 +218,7 @@ impl Flight {
 
     /// The next instant at which something here changes by itself.
     pub fn deadline(&self) -> Instant {
-        let lost = self.lost.front().map_or(Instant::NEVER, |pending| pending.next);
-        self.waiting.iter().fold(lost, |earliest, pending| earliest.min(pending.next))
+        self.lost.front().map_or(Instant::NEVER, |pending| pending.next).min(self.waiting_until)
     }
 
     /// When the oldest probe of this target that was sent after `after` left.
@@ -224,6 +288,22 @@ mod tests {
     }
 
     #[test]
+    fn the_deadline_is_that_of_the_first_that_still_waits() {
+        let mut flight = Flight::default();
+        for n in 0..40u8 {
+            let (sequence, _) = flight.add(probe(n % 3, u64::from(n), n));
+            let at = Instant::from_nanos(u64::from(n));
+            flight.handle_sent(sequence, at, |_| Some(Duration::from_nanos(50 + u64::from(n * 37 % 60))));
+            if n % 4 == 0 {
+                flight.take(sequence / 2);
+            }
+            flight.advance(at, |pending| pending.next = at + Duration::from_nanos(5));
+            let first = flight.waiting().map(|pending| pending.next).min();
+            assert_eq!(flight.deadline(), first.unwrap_or(Instant::NEVER), "{n}");
+        }
+    }
+
+    #[test]
     fn what_is_lost_is_still_answered_and_ends_in_order_of_sending() {
         let mut flight = Flight::default();
         for sent in 1..=4 {
@@ -231,9 +311,11 @@ mod tests {
         }
         // The third is lost before the first.
         for sent in [3, 1] {
-            let lost = flight.waiting_mut().find(|pending| pending.sent == Instant::from_nanos(sent));
-            lost.expect("waits").stage = Stage::Lost;
-            flight.part_lost();
+            flight.advance(Instant::NEVER, |pending| {
+                if pending.sent == Instant::from_nanos(sent) {
+                    pending.stage = Stage::Lost;
+                }
+            });
         }
         assert_eq!((flight.len(), flight.waiting().count()), (4, 2));
         assert_eq!(flight.take_echo(0, Cookie([1; 16]), |_| true).map(|p| p.stage), Some(Stage::Lost));
