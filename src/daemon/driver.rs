@@ -385,8 +385,8 @@ impl Driver {
             Action::Switch(switch) => {
                 self.rescans.retain(|(_, rescan)| !rescan.is_overtaken_by(&switch));
                 self.moved = true;
-                let Switch { path, family, serial, .. } = switch;
-                if self.jobs.try_send(Job::Switch(Box::new(switch))).is_err() {
+                let Switch { path, family, serial, .. } = *switch;
+                if self.jobs.try_send(Job::Switch(switch)).is_err() {
                     self.core.handle(Event::SwitchFailed { path, family, serial }, now);
                 }
             }

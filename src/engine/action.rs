@@ -16,7 +16,7 @@ pub enum Action {
     /// Send this probe now.
     Probe(ProbeRequest),
     /// Make the path use this selection.
-    Switch(Switch),
+    Switch(Box<Switch>),
     /// Running flows of this path on this uplink must end now: it died on standby, or its grace after a failback is over.
     EndFlows { uplink: UplinkId, family: Family, path: PathId },
     /// Read the packet counters of this uplink that often; `None`: no need to.

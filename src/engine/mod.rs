@@ -267,14 +267,18 @@ impl Engine {
         if self.first_deadline <= now {
             for index in 0..self.deadlines.len() {
                 if self.deadlines[index] <= now {
-                    self.with_line(line_at(index).0, line_at(index).1, now, |line, out| line.poll(now, out));
+                    let (uplink, family) = line_at(index);
+                    self.with_line(uplink, family, now, |line, out| line.poll(now, out));
                 }
             }
             // The processor is awake: what would wake it again in a moment is done now.
+            let soon = now + EARLY_MOST;
             for index in 0..self.deadlines.len() {
+                if self.deadlines[index] > soon {
+                    continue;
+                }
                 let (uplink, family) = line_at(index);
-                let soon = self.deadlines[index] <= now + EARLY_MOST;
-                if soon && self.line(uplink, family).is_some_and(|line| line.is_nearly_due(now)) {
+                if self.line(uplink, family).is_some_and(|line| line.is_nearly_due(now)) {
                     self.with_line(uplink, family, now, |line, out| line.poll_early(now, out));
                 }
             }

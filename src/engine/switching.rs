@@ -91,7 +91,8 @@ impl Engine {
             }
             self.paths[path.index()][family.index()].unconfirmed = Some(self.serial);
             let switch = Switch { serial: self.serial, path, family, from, to, reason, dead, last_life, decided: now };
-            self.tell(Fact::Switch(Box::new(switch.clone())), now);
+            let switch = Box::new(switch);
+            self.tell(Fact::Switch(switch.clone()), now);
             self.actions.push_back(Action::Switch(switch));
         }
     }
@@ -226,7 +227,7 @@ impl Engine {
         };
         self.serial += 1;
         self.paths[path.index()][family.index()].unconfirmed = Some(self.serial);
-        self.actions.push_back(Action::Switch(switch));
+        self.actions.push_back(Action::Switch(Box::new(switch)));
     }
 
     pub(super) fn view(&self, uplink: UplinkId, family: Family, now: Instant) -> Option<LineView> {

@@ -146,7 +146,7 @@ impl World {
                     self.replies.push(std::cmp::Reverse((received, self.probes, self.waiting.len() - 1)));
                 }
                 Action::Switch(switch) => {
-                    let Switch { path, family, serial, .. } = switch;
+                    let Switch { path, family, serial, .. } = *switch;
                     self.engine.handle(Event::Switched { path, family, serial, took: MS(1) }, self.now);
                 }
                 Action::WatchCounters { uplink, every } => {

@@ -571,7 +571,9 @@ impl Line {
             let only_pages = self.only_pages();
             let in_doubt = self.state == State::Down || burst;
             let wanted = self.wanted.map(TargetId::index);
-            let turns = self.targets.iter().enumerate().map(|(index, target)| {
+            let targets = &self.targets;
+            let turn = |index: usize| {
+                let Some(target) = targets.get(index) else { return Turn { not_before: now, eligible: false } };
                 let spacing = match target.kind {
                     _ if wanted == Some(index) => Duration::ZERO,
                     Kind::Page if target.failed_in_row > 0 || only_pages || in_doubt => POLITE,
@@ -581,8 +583,9 @@ impl Line {
                 };
                 let not_before = target.last_sent.map_or(Instant::ORIGIN, |sent| sent + spacing);
                 Turn { not_before, eligible: true }
-            });
-            let Some(index) = self.schedule.take(now, interval, &mut self.random, turns) else { continue };
+            };
+            let index = self.schedule.take(now, interval, &mut self.random, targets.len(), turn);
+            let Some(index) = index else { continue };
             if wanted == Some(index) {
                 self.wanted = None;
             } else if self.may_skip(now) {

@@ -205,7 +205,8 @@ impl Line {
         }
         let lasted = now.since(burst.started);
         let mut rulings = (burst.tally.ruling(Test::BROWN_OUT, 0), burst.tally.ruling(Test::LOSSY, 0));
-        if rulings.0 == Ruling::Cleared || rulings.1 == Ruling::Cleared {
+        // What is overdue keeps a test from clearing and does nothing else, so it is counted when clearing would matter.
+        if rulings.0 == Ruling::Cleared && rulings.1 != Ruling::Open {
             let overdue = self.overdue_in_burst();
             rulings = (burst.tally.ruling(Test::BROWN_OUT, overdue), burst.tally.ruling(Test::LOSSY, overdue));
         }

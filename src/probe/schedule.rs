@@ -72,7 +72,8 @@ impl Schedule {
         now: Instant,
         interval: Duration,
         jitter: &mut ChaCha8Rng,
-        targets: impl ExactSizeIterator<Item = Turn> + Clone,
+        count: usize,
+        targets: impl Fn(usize) -> Turn,
     ) -> Option<usize> {
         if now < self.due {
             return None;
@@ -82,15 +83,20 @@ impl Schedule {
             self.due = now + Duration::from_secs_f64(1.0 / REFILL_PER_SECOND);
             return None;
         }
-        let count = targets.len();
-        let turn = self.turn;
-        let open = |index: &usize| targets.clone().nth(*index).is_some_and(|t| t.eligible && t.not_before <= now);
-        let Some(index) = (0..count).map(|step| (turn + step) % count).find(open) else {
-            let earliest = targets.filter(|t| t.eligible).map(|t| t.not_before).min();
+        let turn = self.turn.min(count);
+        let mut earliest = None;
+        let open = |index: &usize| {
+            let Turn { not_before, eligible } = targets(*index);
+            if eligible && not_before > now {
+                earliest = Some(earliest.map_or(not_before, |other: Instant| other.min(not_before)));
+            }
+            eligible && not_before <= now
+        };
+        let Some(index) = (turn..count).chain(0..turn).find(open) else {
             self.due = earliest.unwrap_or(now + interval).max(now + Duration::from_millis(1));
             return None;
         };
-        self.turn = (index + 1) % count;
+        self.turn = index + 1;
         self.tokens -= 1.0;
         // 5 % around the interval: enough to drift apart, too little to see.
         let share = 950 + ((u64::from(jitter.next_u32()) * 101) >> 32);
@@ -119,7 +125,7 @@ mod tests {
         let end = Instant::ORIGIN + Duration::from_secs(seconds);
         while schedule.due() < end {
             let now = schedule.due();
-            if let Some(target) = schedule.take(now, interval, &mut jitter, targets.iter().copied()) {
+            if let Some(target) = schedule.take(now, interval, &mut jitter, targets.len(), |index| targets[index]) {
                 sent.push((now, target));
             }
         }
@@ -147,7 +153,7 @@ mod tests {
         let mut jitter = ChaCha8Rng::seed_from_u64(7);
         let mut schedule = Schedule::new(Instant::ORIGIN);
         let shut = [Turn { eligible: false, ..OPEN }];
-        assert_eq!(schedule.take(Instant::ORIGIN, Duration::from_secs(1), &mut jitter, shut.iter().copied()), None);
+        assert_eq!(schedule.take(Instant::ORIGIN, Duration::from_secs(1), &mut jitter, 1, |index| shut[index]), None);
         assert_eq!(schedule.due(), Instant::ORIGIN + Duration::from_secs(1));
     }
 

@@ -24,7 +24,7 @@ fn drain(engine: &mut Engine) -> Vec<Action> {
 }
 
 fn switch(actions: &[Action]) -> Option<&Switch> {
-    actions.iter().find_map(|action| if let Action::Switch(switch) = action { Some(switch) } else { None })
+    actions.iter().find_map(|action| if let Action::Switch(switch) = action { Some(&**switch) } else { None })
 }
 
 #[test]

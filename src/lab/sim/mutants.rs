@@ -262,11 +262,11 @@ impl Planted {
             }
             FlushesHealthyFlows => {
                 let dead = switch.from.uplinks().filter(|uplink| !switch.to.contains(*uplink)).collect();
-                vec![Action::Switch(Switch { dead, ..switch })]
+                vec![Action::Switch(Box::new(Switch { dead, ..*switch }))]
             }
             RebuildsInSteps => {
-                let first = Switch { to: Selection::default(), dead: Vec::new(), ..switch.clone() };
-                vec![Action::Switch(first), Action::Switch(switch)]
+                let first = Switch { to: Selection::default(), dead: Vec::new(), ..(*switch).clone() };
+                vec![Action::Switch(Box::new(first)), Action::Switch(switch)]
             }
             _ => vec![Action::Switch(switch)],
         }
@@ -276,7 +276,7 @@ impl Planted {
     pub fn fact(&mut self, fact: &Fact) -> Option<Action> {
         let switch = |path, family, to: Selection, dead, now| {
             let from = to.clone();
-            Action::Switch(Switch {
+            Action::Switch(Box::new(Switch {
                 serial: 0,
                 path,
                 family,
@@ -286,7 +286,7 @@ impl Planted {
                 dead,
                 last_life: None,
                 decided: now,
-            })
+            }))
         };
         match (self.bug, fact) {
             (ClearsLast, Fact::NotSwitched { path, family, reason: Suppressed::NoTarget }) => {

@@ -407,11 +407,10 @@ impl World {
     // --- what the engine asks for
 
     pub(super) fn drain(&mut self) {
+        let keeps_facts = self.planted.as_ref().is_some_and(Planted::keeps_facts);
         loop {
             let mut idle = true;
-            while !self.planted.as_ref().is_some_and(Planted::keeps_facts)
-                && let Some((at, fact)) = self.engine.next_fact()
-            {
+            while !keeps_facts && let Some((at, fact)) = self.engine.next_fact() {
                 idle = false;
                 self.hash = mix(self.hash, at.nanos() ^ fact_digest(&fact));
                 self.check.fact(&fact, &scene!(self));
@@ -446,7 +445,7 @@ impl World {
             Action::Switch(switch) => {
                 self.switches += 1;
                 self.check.switch(&switch, &scene!(self));
-                self.ask_kernel(switch);
+                self.ask_kernel(*switch);
                 self.recheck();
             }
             Action::EndFlows { uplink, family, path } => {
