@@ -461,8 +461,7 @@ impl Engine {
     /// `poll` was due long ago: our own process did not run. What waited meanwhile says nothing about the lines.
     fn notice_stall(&mut self, now: Instant) {
         // Whoever was here a moment ago was not away.
-        let away = now.since(std::mem::replace(&mut self.last_turn, now));
-        if away < self.stall_limit {
+        if now < std::mem::replace(&mut self.last_turn, now) + self.stall_limit {
             return;
         }
         // What was noticed once is not noticed again by the events that waited with it.

@@ -597,12 +597,14 @@ impl Line {
 
     /// On a metered line that carries answered traffic a probe tells nothing new.
     fn may_skip(&mut self, now: Instant) -> bool {
-        let fresh = self.passive.grew().is_some_and(|grew| now.since(grew) < self.profile.interval)
-            && self.passive.is_moving(now, self.profile.interval)
-            && self.passive.is_balanced()
-            && self.targets.iter().all(|target| target.kind == Kind::Icmp || target.failed_in_row == 0);
         let quiet = self.metered && self.in_use && self.burst.is_none() && self.state == State::Up;
-        if fresh && quiet && self.skipped < SKIP_MOST {
+        let fresh = || {
+            self.passive.grew().is_some_and(|grew| now < grew + self.profile.interval)
+                && self.passive.is_moving(now, self.profile.interval)
+                && self.passive.is_balanced()
+                && self.targets.iter().all(|target| target.kind == Kind::Icmp || target.failed_in_row == 0)
+        };
+        if quiet && self.skipped < SKIP_MOST && fresh() {
             self.skipped += 1;
             return true;
         }

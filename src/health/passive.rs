@@ -136,7 +136,7 @@ impl Passive {
 
     /// Did the line carry traffic lately?
     pub fn is_moving(&self, now: Instant, within: Duration) -> bool {
-        self.moving.is_some_and(|at| now.since(at) < within)
+        self.moving.is_some_and(|at| now < at + within)
     }
 
     /// Is there a reason to probe at once?

@@ -49,7 +49,7 @@ impl Quality {
 
     pub fn handle_settled(&mut self, target: TargetId, rtt: Option<Duration>, now: Instant) {
         while let Some(oldest) = self.samples.front() {
-            let recent = now.since(oldest.at) <= self.length || self.samples.len() < LEAST;
+            let recent = now <= oldest.at + self.length || self.samples.len() < LEAST;
             if recent && self.samples.len() < WINDOW {
                 break;
             }

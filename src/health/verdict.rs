@@ -261,7 +261,7 @@ impl Line {
     }
 
     fn judge_quality(&mut self, now: Instant, out: &mut Output) {
-        if now.since(self.quality_checked) < QUALITY_EVERY || self.state == State::Suspect {
+        if now < self.quality_checked + QUALITY_EVERY || self.state == State::Suspect {
             return;
         }
         self.quality_checked = now;

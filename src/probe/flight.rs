@@ -210,7 +210,7 @@ impl Flight {
 
     /// Removes the first probe that has come to its end by time.
     pub fn take_expired(&mut self, now: Instant, settle_after: Duration) -> Option<Pending> {
-        if now.since(self.oldest()?.sent) < settle_after {
+        if now < self.oldest()?.sent + settle_after {
             return None;
         }
         self.take_oldest()
