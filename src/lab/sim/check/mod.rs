@@ -191,6 +191,10 @@ impl Check {
         }
     }
 
+    pub(super) fn is_broken(&self) -> bool {
+        self.violation.is_some()
+    }
+
     pub(super) fn take(&mut self) -> Option<Violation> {
         self.violation.take()
     }
