@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::alarm::Alarm;
 use super::chronicle::{Chronicle, Place};
@@ -80,6 +80,8 @@ struct Driver {
     changing: Option<Change>,
     /// Counts configs, so that a late reading is not taken for another uplink's.
     generation: u32,
+    /// Tells the reader of counters that the processor is awake.
+    awake: Arc<Notify>,
     /// What each line was last said to be, so that only changes are told.
     seen: BTreeMap<(UplinkId, u8, Option<Family>), Event>,
     indices: Vec<Option<u32>>,
@@ -170,7 +172,10 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let hands = Hands::new(world.clone(), conntrack, state.clone(), selections, seed);
     tokio::spawn(hands.run(jobs_in, looks_in, done));
     let counting = Alarm::new().map_err(|source| RunError::Runtime { source })?;
-    tokio::spawn(meter::read(world.netlink.clone(), counting, config.uplinks.len(), orders_in, readings));
+    let awake = Arc::new(Notify::new());
+    let reading =
+        meter::read(world.netlink.clone(), counting, config.uplinks.len(), orders_in, readings, Arc::clone(&awake));
+    tokio::spawn(reading);
     tokio::spawn(filter::keep(nft, ruleset, watch, replace_in, filtered));
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
     let parts = Parts { netlink: world.netlink.clone(), driver: asks, filter: replace, services };
@@ -222,6 +227,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         keeper,
         changing: None,
         generation: 0,
+        awake,
     };
     for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {
         driver.prober.set_resolvers(id, uplink.resolvers());
@@ -379,6 +385,7 @@ impl Driver {
         match action {
             Action::Probe(request) => {
                 let sent = self.prober.send(request);
+                self.awake.notify_one();
                 self.chronicle.counts.fold_event(&sent);
                 self.core.handle(sent, now);
             }

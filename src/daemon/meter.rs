@@ -1,8 +1,9 @@
 //! The task that reads packet counters, as often as the engine wants for each uplink.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::alarm::Alarm;
 use super::clock;
@@ -50,19 +51,23 @@ struct Slot {
     due: Instant,
 }
 
+/// `awake`: probes have just left, so what is nearly due is read now; a line that is probed ten times a second wakes nobody
+/// for its counters.
 pub(super) async fn read(
     netlink: Netlink,
     mut alarm: Alarm,
     uplinks: usize,
     mut orders: mpsc::Receiver<Order>,
     readings: mpsc::Sender<Reading>,
+    awake: Arc<Notify>,
 ) {
     let fresh = |uplinks| (0..uplinks).map(|_| Slot { index: None, every: None, due: clock::now() }).collect();
     let mut slots: Vec<Slot> = fresh(uplinks);
     let mut current = 0;
     loop {
         let due = slots.iter().filter(|slot| slot.index.is_some()).map(|slot| slot.due).min();
-        // Safe to cancel: an order that was not received stays in the channel.
+        let mut early = false;
+        // Safe to cancel: an order that was not received stays in the channel, a notice that was not taken stays, too.
         tokio::select! {
             order = orders.recv() => match order {
                 Some(Order::Restart { uplinks, generation }) => {
@@ -77,10 +82,11 @@ pub(super) async fn read(
                 }
                 None => return,
             },
+            () = awake.notified() => early = true,
             () = alarm.until(due.unwrap_or(Instant::NEVER)) => {}
         }
         let now = clock::now();
-        if due.is_none_or(|due| now < due) {
+        if !early && due.is_none_or(|due| now < due) {
             continue;
         }
         for (uplink, slot) in (0u8..).map(UplinkId).zip(&mut slots) {

@@ -107,7 +107,8 @@ impl Driver {
     fn give_back(&mut self, now: Instant) {
         while let Some(action) = self.core.engine_mut().next_action() {
             match action {
-                Action::Switch(Switch { path, family, serial, .. }) => {
+                Action::Switch(switch) => {
+                    let Switch { path, family, serial, .. } = *switch;
                     self.core.handle(Event::SwitchFailed { path, family, serial }, now);
                 }
                 Action::Probe(_) | Action::EndFlows { .. } | Action::WatchCounters { .. } => {}
