@@ -10,6 +10,8 @@ pub mod clock;
 pub mod demo;
 pub mod dns;
 mod error;
+#[cfg(feature = "office")]
+pub mod fleet;
 pub mod gateway;
 pub mod line;
 pub mod netns;

@@ -53,20 +53,29 @@ const ADVERTISED_WITHIN: Duration = Duration::from_secs(15);
 
 impl Site {
     pub fn build(branch: &Branch, folder: &Path) -> Result<Self, LabError> {
-        let gateway = Namespace::new("gateway")?;
+        Self::join(branch, folder, Self::internet()?, 0)
+    }
+
+    /// One host that has every far address.
+    pub fn internet() -> Result<Namespace, LabError> {
         let internet = Namespace::new("internet")?;
-        for router in [&gateway, &internet] {
-            routes(router)?;
-        }
-        gateway.ip("link set lo up\n")?;
+        routes(&internet)?;
         let mut lines = "link set lo up\n".to_owned();
         for family in Family::BOTH {
             let (address, length) = (plan::far(family), if family == Family::V4 { 32 } else { 128 });
             writeln!(lines, "address add {address}/{length} dev lo").expect("a String takes all");
         }
         internet.ip(&lines)?;
+        Ok(internet)
+    }
+
+    /// A branch of several on one internet: its first provider has number `first` there.
+    pub fn join(branch: &Branch, folder: &Path, internet: Namespace, first: usize) -> Result<Self, LabError> {
+        let gateway = Namespace::new("gateway")?;
+        routes(&gateway)?;
+        gateway.ip("link set lo up\n")?;
         let mut providers = Vec::new();
-        for (index, uplink) in branch.gateway.uplinks.iter().enumerate() {
+        for (index, uplink) in (first..).zip(&branch.gateway.uplinks) {
             providers.push(provider(&gateway, &internet, &uplink.device, index)?);
         }
         let mut hosts = Vec::new();

@@ -227,7 +227,7 @@ fn connect_lan(switch: &Namespace, gateway: &Namespace, lan1: &Namespace, lan2: 
     Ok(())
 }
 
-fn connect_servers(
+pub(super) fn connect_servers(
     internet: &Namespace,
     host: &Namespace,
     device: &str,

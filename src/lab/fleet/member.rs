@@ -1,0 +1,183 @@
+//! One branch of the fleet: its gateway's processes, and what can be asked of them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::files::{MODEL, SITES, serial};
+use crate::apply::services::Paths;
+use crate::config;
+use crate::lab::attendant::Attendant;
+use crate::lab::clock;
+use crate::lab::error::{Doing as _, LabError};
+use crate::lab::netns::Namespace;
+use crate::lab::site::{Host, Site};
+
+/// What the image of a new box has: lines by DHCP, and nothing else.
+const SAFE: &str = r#"
+site = { name = "new box" }
+probes = { targets = [{ icmp = "198.19.1.1" }, { icmp = "198.19.2.1" }] }
+uplinks.fibre = { device = "wan0", medium = "fibre" }
+uplinks.cable = { device = "wan1", medium = "cable" }
+networks.tills = { ports = ["lan0"], vlan = 10, net = "192.168.77.0/24", dhcp = { from = 100, to = 199, lease = "1h" } }
+"#;
+
+#[derive(Debug)]
+pub struct Member {
+    pub name: &'static str,
+    pub site: Site,
+    folder: PathBuf,
+    program: PathBuf,
+    run: Option<Child>,
+    front: Option<Child>,
+    _attendant: Attendant,
+}
+
+impl Member {
+    pub(super) fn start(
+        index: usize,
+        claim: &str,
+        internet: &Namespace,
+        program: &Path,
+        folder: &Path,
+    ) -> Result<Self, LabError> {
+        let wrong = |error: config::Faults| LabError::Other(format!("the lab's own config: {error}"));
+        let branch = config::parse_branch("gateway.toml", SAFE).map_err(wrong)?;
+        std::fs::create_dir_all(folder.join("state")).doing(|| format!("make {}", folder.display()))?;
+        let device = format!("model = \"{MODEL}\"\nserial = \"{}\"\n", serial(index));
+        for (name, text) in [("gateway.toml", SAFE), ("claim.toml", claim), ("device.toml", &device)] {
+            std::fs::write(folder.join(name), text).doing(|| format!("write {name}"))?;
+        }
+        let first = index * branch.gateway.uplinks.len();
+        let site = Site::join(&branch, folder, internet.clone(), first)?;
+        let devices: Vec<String> = branch.gateway.uplinks.iter().map(|uplink| uplink.device.to_string()).collect();
+        for (number, device) in devices.iter().enumerate() {
+            Site::lease(&site.gateway, device, first + number)?;
+        }
+        let gateway = site.gateway.clone();
+        let lease = move |device: &str| {
+            if let Some(number) = devices.iter().position(|own| own == device) {
+                let _ = Site::lease(&gateway, device, first + number); // the branch may be going down
+            }
+        };
+        let attendant = Attendant::start(&site.gateway, &Paths::below(folder), lease, || {})?;
+        let mut member = Self {
+            name: SITES[index].0,
+            site,
+            folder: folder.to_owned(),
+            program: program.to_owned(),
+            run: None,
+            front: None,
+            _attendant: attendant,
+        };
+        member.start_daemon()?;
+        member.start_front()?;
+        Ok(member)
+    }
+
+    pub fn start_daemon(&mut self) -> Result<(), LabError> {
+        let mut command = self.command("run");
+        for (option, name) in
+            [("--config", "gateway.toml"), ("--state", "state"), ("--claim", "claim.toml"), ("--device", "device.toml")]
+        {
+            command.arg(option).arg(self.folder.join(name));
+        }
+        command.args(["--services", "direct", "--run-dir"]).arg(&self.folder);
+        self.run = Some(self.begin(command, "run.log")?);
+        Ok(())
+    }
+
+    pub fn start_front(&mut self) -> Result<(), LabError> {
+        self.front = Some(self.begin(self.command("front"), "front.log")?);
+        Ok(())
+    }
+
+    pub fn kill_front(&mut self) {
+        end(&mut self.front);
+    }
+
+    /// `causeway WORDS…` on the gateway.
+    pub fn operate(&self, words: &[&str]) -> Result<String, LabError> {
+        let socket = self.socket();
+        let arguments: Vec<&str> = words.iter().copied().chain(["--socket", &socket]).collect();
+        self.site.gateway.must(&self.program.to_string_lossy(), &arguments, "")
+    }
+
+    /// `config why`, as data; `None` while the daemon does not answer.
+    pub fn config(&self) -> Option<Value> {
+        serde_json::from_str(&self.operate(&["config", "why", "--json"]).ok()?).ok()
+    }
+
+    /// The number of the standard that is in force.
+    pub fn running(&self) -> Option<u64> {
+        self.config()?["running"]["seq"].as_u64()
+    }
+
+    pub fn wait_until(&self, at_most: Duration, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, LabError> {
+        let found = clock::wait_for(at_most, Duration::from_millis(20), || self.config().filter(&wanted));
+        found.ok_or_else(|| LabError::Timeout {
+            what: format!("{what} at {}", self.name),
+            at_most,
+            why: format!(
+                "{}{}{}",
+                self.operate(&["config", "why"]).unwrap_or_default(),
+                self.last_words("run.log"),
+                self.last_words("front.log")
+            ),
+        })
+    }
+
+    /// The machine in the LAN.
+    pub fn till(&self) -> Result<&Host, LabError> {
+        self.site.host("lan0").ok_or_else(|| LabError::Other("the branch has no till".to_owned()))
+    }
+
+    /// Silences one of its providers, or lets it speak again.
+    pub fn silence(&self, number: usize, silent: bool) -> Result<(), LabError> {
+        let provider = &self.site.providers[number];
+        match silent {
+            true => provider.nft("table inet dead { chain forward { type filter hook forward priority 0; policy drop; } }"),
+            false => provider.nft("delete table inet dead"),
+        }
+    }
+
+    pub fn last_words(&self, log: &str) -> String {
+        let text = std::fs::read_to_string(self.folder.join(log)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(12)..];
+        format!("\n  {log}:\n    {}\n", last.join("\n    "))
+    }
+
+    fn begin(&self, mut command: Command, log: &str) -> Result<Child, LabError> {
+        let path = self.folder.join(log);
+        let open = || std::fs::File::options().create(true).append(true).open(&path);
+        let (out, err) = (open().doing(|| format!("open {log}"))?, open().doing(|| format!("open {log}"))?);
+        self.site.gateway.start(command.stdin(Stdio::null()).stdout(out).stderr(err))
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(verb).arg("--socket").arg(self.socket());
+        command
+    }
+
+    fn socket(&self) -> String {
+        self.folder.join("control.sock").to_string_lossy().into_owned()
+    }
+}
+
+fn end(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
+        let _ = child.kill(); // it may have died already
+        let _ = child.wait();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        end(&mut self.front);
+        end(&mut self.run);
+    }
+}
