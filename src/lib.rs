@@ -3,7 +3,7 @@
 //!
 //! Where things are: [`config`] (what is wanted), [`probe`] → [`health`] → [`policy`] → [`engine`] (pure decisions),
 //! [`kernel`] and [`apply`] (what the kernel has, and how it becomes what is wanted), [`daemon`] (the loop that joins
-//! them), [`control`] (the socket between the processes), [`front`] (what speaks to people and servers), [`cli`].
+//! them), [`control`] (the socket between the processes), [`front`] (what speaks to people and servers), [`cli`]; at head office, `office`.
 //! Edges, the only files that touch sockets, files or clocks: `io.rs`, `netlink.rs`, `nft.rs`, `conntrack.rs`,
 //! `store.rs`, `http.rs`; `tests/layering.rs` keeps it so.
 
@@ -19,6 +19,8 @@ pub mod health;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
+#[cfg(feature = "office")]
+pub mod office;
 pub mod policy;
 pub mod probe;
 pub mod telemetry;

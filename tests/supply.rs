@@ -39,6 +39,9 @@ struct Noted {
     #[serde(rename = "crate")]
     name: String,
     reason: String,
+    /// Who may bring it all the same, but not into the gateway's program.
+    #[serde(default)]
+    wrappers: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,9 +72,14 @@ fn every_licence_is_on_the_list() {
 
 #[test]
 fn no_banned_crate_came_in() {
-    let banned: BTreeMap<String, String> = deny().bans.deny.into_iter().map(|ban| (ban.name, ban.reason)).collect();
-    for package in packages(&[]) {
-        if let Some(reason) = banned.get(&package.name) {
+    let banned: BTreeMap<String, Noted> = deny().bans.deny.into_iter().map(|ban| (ban.name.clone(), ban)).collect();
+    for (name, users) in users() {
+        let Some(Noted { reason, wrappers, .. }) = banned.get(&name) else { continue };
+        let others: Vec<&String> = users.difference(wrappers).collect();
+        assert!(others.is_empty(), "{name} is banned: {reason}; {others:?} brings it");
+    }
+    for package in packages(&["--no-default-features"]) {
+        if let Some(Noted { reason, .. }) = banned.get(&package.name) {
             panic!("{} is banned: {reason}; `cargo tree -i {}` shows who brings it", package.name, package.name);
         }
     }
@@ -132,7 +140,33 @@ fn packages(features: &[&str]) -> BTreeSet<Package> {
     deny().graph.targets.iter().flat_map(|target| packages_for(target, features)).collect()
 }
 
-fn packages_for(target: &str, features: &[&str]) -> Vec<Package> {
+/// By crate, who asks for it in the whole build.
+fn users() -> BTreeMap<String, BTreeSet<String>> {
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for target in deny().graph.targets {
+        let metadata = metadata(&target, &[]);
+        let reachable = reachable(&metadata, true);
+        for node in metadata["resolve"]["nodes"].as_array().expect("a resolved graph") {
+            let id = node["id"].as_str().expect("an id");
+            if !reachable.contains(id) {
+                continue;
+            }
+            for dependency in node["deps"].as_array().expect("a list") {
+                let brought = dependency["pkg"].as_str().expect("an id");
+                users.entry(name_of(&metadata, brought)).or_default().insert(name_of(&metadata, id));
+            }
+        }
+    }
+    users
+}
+
+fn name_of(metadata: &Value, id: &str) -> String {
+    let packages = metadata["packages"].as_array().expect("a list");
+    let package = packages.iter().find(|package| package["id"] == id).expect("each id has its package");
+    package["name"].as_str().expect("a name").to_owned()
+}
+
+fn metadata(target: &str, features: &[&str]) -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked", "--filter-platform", target])
         .args(features)
@@ -140,7 +174,11 @@ fn packages_for(target: &str, features: &[&str]) -> Vec<Package> {
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+fn packages_for(target: &str, features: &[&str]) -> Vec<Package> {
+    let metadata = metadata(target, features);
     let list = |value: &Value| value.as_array().expect("a list").clone();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let wanted = reachable(&metadata, features.is_empty());

@@ -103,6 +103,9 @@ pub enum Command {
     /// Check, plan or describe a config file, changing nothing
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Head office: make the standard, sign it, hand it out, see what each branch runs
+    #[cfg(feature = "office")]
+    Office(super::office::OfficeArgs),
     /// A branch in network namespaces, its faults and its figures
     #[cfg(feature = "lab")]
     Lab(super::lab::LabArgs),

@@ -8,6 +8,8 @@ mod daemon;
 pub mod exit;
 #[cfg(feature = "lab")]
 pub mod lab;
+#[cfg(feature = "office")]
+pub mod office;
 pub mod render;
 pub mod sim;
 mod watch;
@@ -72,6 +74,8 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Config(ConfigCommand::Schema { kind }) => {
             config::schema(&kind, &mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
         }
+        #[cfg(feature = "office")]
+        Command::Office(args) => return office::run(args).map(ExitCode::from),
         #[cfg(feature = "lab")]
         Command::Lab(args) => return Ok(ExitCode::from(lab::run(args))),
     }?;

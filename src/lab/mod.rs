@@ -5,12 +5,12 @@
 pub mod addresses;
 pub mod attendant;
 pub mod bench;
+pub mod branch;
 pub mod clients;
 pub mod clock;
 pub mod demo;
 pub mod dns;
 mod error;
-#[cfg(feature = "office")]
 pub mod fleet;
 pub mod gateway;
 pub mod line;

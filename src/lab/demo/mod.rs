@@ -3,7 +3,6 @@
 //! Every figure is measured in the clients; [`told`] puts them into words, and the promises at the end decide the exit
 //! code.
 
-#[cfg(feature = "office")]
 mod office;
 mod told;
 
@@ -77,7 +76,6 @@ pub fn run(style: Style, out: &mut dyn Write) -> Result<bool, LabError> {
     write(out, &style.head("4  What the office network can read at any time"))?;
     promises.push(metrics_promise(&world, out)?);
     drop((traffic, world));
-    #[cfg(feature = "office")]
     promises.extend(office::tell(style, out)?);
 
     write(out, &style.head("What was promised, and what was kept"))?;

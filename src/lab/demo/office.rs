@@ -37,9 +37,9 @@ pub(super) fn tell(style: Style, out: &mut dyn Write) -> Result<Vec<Promise>, La
     let begun = clock::now();
     let mut fleet = Fleet::build(&state_folder()?.join("fleet"))?;
     fleet.write_sites()?;
-    fleet.serve()?;
     let mut standard = Standard::first();
     fleet.write_standard(&standard)?;
+    fleet.serve()?;
     fleet.claim()?;
     for member in &fleet.members {
         member.wait_until(ENROLLED_WITHIN, "enrolment", |state| state["office"]["admission"] == "accepted")?;

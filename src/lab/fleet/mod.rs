@@ -42,8 +42,8 @@ pub struct Fleet {
     folder: PathBuf,
     program: PathBuf,
     serve: Option<Child>,
-    /// As `office serve` prints it, for the standard.
-    pub responder_key: String,
+    /// Signs path proofs; stands in the standard.
+    responder_key: String,
     _servers: Servers,
 }
 
@@ -77,7 +77,10 @@ impl Fleet {
         };
         fleet.write("passphrase", "correct horse battery staple\n")?;
         let url = format!("https://{}", plan::office(Family::V4));
-        fleet.office(&["init", "--tenant", "Petit Shops", "--url", &url, "--passphrase-file", "PASSPHRASE"])?;
+        let words = ["init", "--tenant", "Petit Shops", "--url", &url, "--passphrase-file", "PASSPHRASE", "--json"];
+        let made: Value = serde_json::from_str(&fleet.office(&words)?)
+            .map_err(|error| LabError::Other(format!("`office init` says no JSON: {error}")))?;
+        made["responder"].as_str().unwrap_or_default().clone_into(&mut fleet.responder_key);
         Ok(fleet)
     }
 
@@ -104,20 +107,11 @@ impl Fleet {
         }
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         self.serve = Some(self.office.start(&mut command)?);
-        let key = clock::wait_for(SERVES_WITHIN, Duration::from_millis(20), || {
-            let text = std::fs::read_to_string(&log).ok()?;
-            let at = text.find("ed25519:")?;
-            let key: String = text[at..].chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
-            // Written whole, with what stands behind it.
-            (text.len() > at + key.len()).then_some(key)
-        });
-        let why = || std::fs::read_to_string(&log).unwrap_or_default();
-        self.responder_key = key.ok_or_else(|| LabError::Timeout {
-            what: "head office".to_owned(),
-            at_most: SERVES_WITHIN,
-            why: why(),
-        })?;
-        Ok(())
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        let serves = || said().contains("path proofs are answered on").then_some(());
+        let what = "head office".to_owned();
+        clock::wait_for(SERVES_WITHIN, Duration::from_millis(20), serves)
+            .ok_or_else(|| LabError::Timeout { what, at_most: SERVES_WITHIN, why: said() })
     }
 
     /// Writes the standard into the folder.
