@@ -216,7 +216,8 @@ fn networkd_joins_ports_to_bridges_and_knows_every_key_of_ours() {
     let joined = clock::wait_for(Duration::from_secs(15), Duration::from_millis(50), || {
         let links = world.site.gateway.must("ip", &["-o", "link"], "").ok()?;
         let ports = [("lan0@", "master br-lan.10"), ("lan1@", "master br-lan.10"), ("lan2@", "master br-lan.20")];
-        let joined = |(port, master): &(&str, &str)| links.lines().any(|line| line.contains(port) && line.contains(master));
+        let joined =
+            |(port, master): &(&str, &str)| links.lines().any(|line| line.contains(port) && line.contains(master));
         let addresses = world.addresses();
         let there = ["10.16.10.1/24", "fd00:16:10::1/64", "10.16.20.1/24", "fd00:16:20::1/64"];
         (ports.iter().all(joined) && there.iter().all(|own| addresses.contains(own))).then_some(())

@@ -86,7 +86,9 @@ fn forwards_lead_to_their_host_through_either_uplink() {
     camera.mac("52:54:00:10:00:40").expect("a hardware address");
     camera.lease(None).expect("a client").expect("a lease");
     let servers = causeway::lab::servers::Servers::default();
-    servers.tcp(&camera.host, 443, |stream, _| causeway::lab::servers::http(stream, &|_| String::new())).expect("a server");
+    servers
+        .tcp(&camera.host, 443, |stream, _| causeway::lab::servers::http(stream, &|_| String::new()))
+        .expect("a server");
     let connects = |index: usize, port: u16| {
         let to = SocketAddr::new(plan::wan(Family::V4, index, plan::WAN), port);
         let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
@@ -111,7 +113,8 @@ fn the_floor_holds_nothing_new_from_an_uplink_but_leases_and_neighbours() {
             let ports = [1, 22, 53, 80, 443, 8443, 9620, 65_535];
             let tcp = ports.iter().filter(|port| **port != 8443).map(|port| Kind::Tcp(*port));
             let udp = [53, 67, 123, 546, 547, 5353].map(Kind::Udp);
-            let open: Vec<Kind> = tcp.chain(udp).chain([Kind::Ping]).filter(|kind| reaches(provider, own, *kind)).collect();
+            let open: Vec<Kind> =
+                tcp.chain(udp).chain([Kind::Ping]).filter(|kind| reaches(provider, own, *kind)).collect();
             assert_eq!(open, Vec::new(), "{own}");
         }
         // Neighbours answered all the while: the provider knows who we are on both families.
@@ -143,7 +146,11 @@ fn isolated_networks_reach_nobody_else_and_nobody_learns_their_names() {
     }
     assert!(reaches(&guest.host, world::far(Family::V4), Kind::Tcp(80)), "the internet");
     assert_eq!(resolve(&office.host, ip("10.16.10.1"), "desk"), Some(vec![IpAddr::V4(in_office.address)]));
-    assert_eq!(resolve(&office.host, ip("10.16.10.1"), "wpad"), Some(Vec::new()), "a guest's name, and this one at that");
+    assert_eq!(
+        resolve(&office.host, ip("10.16.10.1"), "wpad"),
+        Some(Vec::new()),
+        "a guest's name, and this one at that"
+    );
 }
 
 #[test]
@@ -161,7 +168,10 @@ fn what_is_not_in_the_difference_is_not_touched_and_undoing_is_the_same_function
 
     // Fixed hosts, servers of a zone: lists that are read without a restart.
     let zone = format!("{TWO}\n[dns]\nroutes = [{{ zone = \"corp.example\", servers = [\"198.51.100.20\"] }}]\n")
-        .replace("lease = \"12h\" }", "lease = \"12h\" }\nfixed = [{ name = \"nvr\", mac = \"52:54:00:10:00:42\", host = 42 }]");
+        .replace(
+            "lease = \"12h\" }",
+            "lease = \"12h\" }\nfixed = [{ name = \"nvr\", mac = \"52:54:00:10:00:42\", host = 42 }]",
+        );
     let steps = world.plan(Some(&before), &branch(&zone));
     assert!(steps.iter().all(|step| step.disturbance() == Disturbance::None), "{:?}", words(&steps));
     let done = world.apply(&zone).expect("applied").done;
@@ -238,7 +248,11 @@ fn what_somebody_changes_is_seen_and_repaired() {
     gateway.ip("address del 10.16.20.1/24 dev br-lan.20\nlink set lan1 nomaster\n").expect("a fault");
     std::fs::write(world.paths().dnsmasq.join("hosts"), "junk\n").expect("a fault");
     let seen = words(&world.plan(Some(&before), &before)).join("\n");
-    for part in ["add address 10.16.20.1/24 to br-lan.20", "make lan1 a port of br-lan.10", "replace hosts, which somebody changed"] {
+    for part in [
+        "add address 10.16.20.1/24 to br-lan.20",
+        "make lan1 a port of br-lan.10",
+        "replace hosts, which somebody changed",
+    ] {
         assert!(seen.contains(part), "{part} in:\n{seen}");
     }
     world.apply(TWO).expect("repaired");

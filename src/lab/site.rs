@@ -138,7 +138,8 @@ impl Host {
     /// The address that the host made from a router's advertisement.
     pub fn advertised(&self) -> Option<IpAddr> {
         clock::wait_for(ADVERTISED_WITHIN, Duration::from_millis(50), || {
-            let text = self.host.run("ip", &["-6", "-o", "address", "show", "dev", "eth0", "scope", "global"], "").ok()?;
+            let text =
+                self.host.run("ip", &["-6", "-o", "address", "show", "dev", "eth0", "scope", "global"], "").ok()?;
             let text = String::from_utf8_lossy(&text.stdout).into_owned();
             text.split_whitespace().find_map(|word| word.split_once('/')?.0.parse().ok())
         })
@@ -204,12 +205,7 @@ fn routes(router: &Namespace) -> Result<(), LabError> {
     ])
 }
 
-fn provider(
-    gateway: &Namespace,
-    internet: &Namespace,
-    device: &LinkName,
-    index: usize,
-) -> Result<Namespace, LabError> {
+fn provider(gateway: &Namespace, internet: &Namespace, device: &LinkName, index: usize) -> Result<Namespace, LabError> {
     let provider = Namespace::new(&format!("isp{index}"))?;
     routes(&provider)?;
     gateway.ip(&format!("link add {device} type veth peer name line netns {}\n", provider.path()))?;

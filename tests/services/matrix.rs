@@ -88,7 +88,8 @@ fn places(world: &World) -> Vec<Place> {
     }
     let internet = world.site.internet.clone();
     places.push(Place { zone: Zone::Wan, host: internet, addresses: Family::BOTH.map(world::far).to_vec() });
-    own_addresses.extend(Family::BOTH.into_iter().flat_map(|family| [0, 1].map(|index| plan::wan(family, index, plan::WAN))));
+    own_addresses
+        .extend(Family::BOTH.into_iter().flat_map(|family| [0, 1].map(|index| plan::wan(family, index, plan::WAN))));
     places.push(Place { zone: Zone::Own, host: world.site.gateway.clone(), addresses: own_addresses });
     places
 }
@@ -116,7 +117,8 @@ fn settle(world: &World, network: &Network, host: &Namespace) -> Vec<IpAddr> {
 
 /// All ends of all ranges that the config names, and their neighbours, which it may not.
 fn kinds(world: &World) -> BTreeSet<Kind> {
-    let mut kinds = BTreeSet::from([Kind::Ping, Kind::Tcp(22), Kind::Tcp(53), Kind::Udp(53), Kind::Udp(67), Kind::Tcp(9620)]);
+    let mut kinds =
+        BTreeSet::from([Kind::Ping, Kind::Tcp(22), Kind::Tcp(53), Kind::Udp(53), Kind::Udp(67), Kind::Tcp(9620)]);
     let around = |range: &PortRange| [range.first - 1, range.first, range.last, range.last + 1];
     for service in world.branch.gateway.firewall.rules.iter().flat_map(|rule| &rule.allow) {
         match service {

@@ -50,7 +50,11 @@ fn tcp(to: SocketAddr) -> bool {
 
 /// An answer, or word that nobody listens there.
 pub(crate) fn udp(to: SocketAddr, from_port: Option<u16>) -> bool {
-    let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], from_port.unwrap_or(0)).into() } else { ([0_u16; 8], from_port.unwrap_or(0)).into() };
+    let any: SocketAddr = if to.is_ipv4() {
+        ([0, 0, 0, 0], from_port.unwrap_or(0)).into()
+    } else {
+        ([0_u16; 8], from_port.unwrap_or(0)).into()
+    };
     let socket = UdpSocket::bind(any).expect("a socket");
     socket.set_read_timeout(Some(WITHIN)).expect("a time");
     if socket.connect(to).is_err() || socket.send(b"hello").is_err() {

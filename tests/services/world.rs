@@ -173,5 +173,7 @@ fn world_servers(servers: &Servers, internet: &Namespace) {
     use causeway::lab::servers::NAME;
     let known = |name: &str, family| (name == NAME).then(|| far(family));
     servers.udp(internet, 53, move |question| causeway::lab::dns::answer(question, known)).expect("names");
-    servers.tcp(internet, 80, |stream, _| causeway::lab::servers::http(stream, &|_| causeway::lab::servers::ok("here"))).expect("pages");
+    servers
+        .tcp(internet, 80, |stream, _| causeway::lab::servers::http(stream, &|_| causeway::lab::servers::ok("here")))
+        .expect("pages");
 }

@@ -136,7 +136,8 @@ pub(super) fn plan(found: &Found, wanted: &Wanted, backend: Backend) -> Vec<Step
         }
         Backend::Direct => {
             steps.extend(into.into_iter().map(|step| link_step(found, step)));
-            for device in changed.iter().filter_map(|name| device_of(name)).filter(|device| asks(found, wanted, device)) {
+            for device in changed.iter().filter_map(|name| device_of(name)).filter(|device| asks(found, wanted, device))
+            {
                 let device = device.to_owned();
                 steps.push(Step::new(Act::Raise(Flag::Reconfigure { device }), Disturbance::Cut));
             }
@@ -161,7 +162,10 @@ pub(super) fn plan(found: &Found, wanted: &Wanted, backend: Backend) -> Vec<Step
 pub(super) fn mark_drift(steps: &mut [Step], from: &Wanted, to: &Wanted) {
     for step in steps {
         if let Act::Write { name, text, new: false, .. } = &step.act {
-            let before = from.network.get(name).or_else(|| lists(from.dnsmasq.as_ref()?).find(|(own, _)| own == name).map(|(_, text)| text));
+            let before = from
+                .network
+                .get(name)
+                .or_else(|| lists(from.dnsmasq.as_ref()?).find(|(own, _)| own == name).map(|(_, text)| text));
             step.drift = before == Some(text) && from.links == to.links;
         }
     }
@@ -183,7 +187,8 @@ fn network_files(found: &Found, wanted: &Wanted, backend: Backend, steps: &mut V
             Some(_) if device_of(name) == Some(Bridged::BRIDGE) => Disturbance::Blip,
             Some(_) => Disturbance::Cut,
         };
-        let act = Act::Write { folder: Folder::Network, name: name.to_owned(), text: text.to_owned(), new: have.is_none() };
+        let act =
+            Act::Write { folder: Folder::Network, name: name.to_owned(), text: text.to_owned(), new: have.is_none() };
         steps.push(Step::new(act, disturbance));
         changed.insert(name.to_owned());
     };
@@ -231,7 +236,8 @@ fn is_made(device: &str) -> bool {
 /// It gets its address by a lease, or did.
 fn asks(found: &Found, wanted: &Wanted, device: &str) -> bool {
     let name = format!("{PREFIX}{device}.network");
-    let leased = |text: &String| ["DHCP=yes", "DHCP=ipv4", "DHCP=ipv6", "IPv6AcceptRA=yes"].iter().any(|it| text.contains(it));
+    let leased =
+        |text: &String| ["DHCP=yes", "DHCP=ipv4", "DHCP=ipv6", "IPv6AcceptRA=yes"].iter().any(|it| text.contains(it));
     found.network.get(&name).is_some_and(leased) || wanted.network.get(&name).is_some_and(leased)
 }
 
@@ -255,7 +261,8 @@ fn link_step(found: &Found, step: LinkStep) -> Step {
 }
 
 pub(super) fn lists(rendered: &Rendered) -> impl Iterator<Item = (&'static str, &String)> {
-    [(CONF, &rendered.conf), (HOSTS, &rendered.hosts), (NAMES, &rendered.names), (SERVERS, &rendered.servers)].into_iter()
+    [(CONF, &rendered.conf), (HOSTS, &rendered.hosts), (NAMES, &rendered.names), (SERVERS, &rendered.servers)]
+        .into_iter()
 }
 
 fn dnsmasq(found: &Found, wanted: Option<&Rendered>, steps: &mut Vec<Step>) {

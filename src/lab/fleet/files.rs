@@ -3,7 +3,7 @@
 /// Short name and name.
 pub const SITES: [(&str, &str); 3] = [("nantes", "Nantes"), ("brest", "Brest"), ("lille", "Lille")];
 /// What the hardware of the lab calls itself.
-pub const MODEL: &str = "cw-lab";
+pub(super) const MODEL: &str = "cw-lab";
 
 /// What all branches share, with what the story changes.
 #[derive(Clone, Debug, PartialEq, Eq)]

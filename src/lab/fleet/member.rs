@@ -115,7 +115,12 @@ impl Member {
         self.config()?["running"]["seq"].as_u64()
     }
 
-    pub fn wait_until(&self, at_most: Duration, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, LabError> {
+    pub fn wait_until(
+        &self,
+        at_most: Duration,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value, LabError> {
         let found = clock::wait_for(at_most, Duration::from_millis(20), || self.config().filter(&wanted));
         found.ok_or_else(|| LabError::Timeout {
             what: format!("{what} at {}", self.name),
@@ -138,7 +143,9 @@ impl Member {
     pub fn silence(&self, number: usize, silent: bool) -> Result<(), LabError> {
         let provider = &self.site.providers[number];
         match silent {
-            true => provider.nft("table inet dead { chain forward { type filter hook forward priority 0; policy drop; } }"),
+            true => {
+                provider.nft("table inet dead { chain forward { type filter hook forward priority 0; policy drop; } }")
+            }
             false => provider.nft("delete table inet dead"),
         }
     }

@@ -97,7 +97,8 @@ impl Fleet {
     pub fn serve(&mut self) -> Result<(), LabError> {
         let log = self.folder.join("office.log");
         let open = || std::fs::File::options().create(true).append(true).open(&log);
-        let (out, err) = (open().doing(|| "open office.log".to_owned())?, open().doing(|| "open office.log".to_owned())?);
+        let (out, err) =
+            (open().doing(|| "open office.log".to_owned())?, open().doing(|| "open office.log".to_owned())?);
         let mut command = Command::new(&self.program);
         command.args(["office", "serve", "--fleet"]).arg(self.folder.join("fleet"));
         let here = plan::office(Family::V4);
@@ -110,14 +111,20 @@ impl Fleet {
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
         let serves = || said().contains("path proofs are answered on").then_some(());
         let what = "head office".to_owned();
-        clock::wait_for(SERVES_WITHIN, Duration::from_millis(20), serves)
-            .ok_or_else(|| LabError::Timeout { what, at_most: SERVES_WITHIN, why: said() })
+        clock::wait_for(SERVES_WITHIN, Duration::from_millis(20), serves).ok_or_else(|| LabError::Timeout {
+            what,
+            at_most: SERVES_WITHIN,
+            why: said(),
+        })
     }
 
     /// Writes the standard into the folder.
     pub fn write_standard(&self, standard: &Standard) -> Result<(), LabError> {
         let responders = [plan::office(Family::V4).to_string(), SECOND.to_owned()];
-        self.write("fleet/standard.toml", &standard.text(&responders.map(|it| format!("{it}:{RESPONDER}")), &self.responder_key))
+        self.write(
+            "fleet/standard.toml",
+            &standard.text(&responders.map(|it| format!("{it}:{RESPONDER}")), &self.responder_key),
+        )
     }
 
     /// The inventory and the values of the three branches.
