@@ -293,7 +293,7 @@ mod tests {
         for n in 0..40u8 {
             let (sequence, _) = flight.add(probe(n % 3, u64::from(n), n));
             let at = Instant::from_nanos(u64::from(n));
-            flight.handle_sent(sequence, at, |_| Some(Duration::from_nanos(50 + u64::from(n * 37 % 60))));
+            flight.handle_sent(sequence, at, |_| Some(Duration::from_nanos(50 + u64::from(n) * 37 % 60)));
             if n % 4 == 0 {
                 flight.take(sequence / 2);
             }
