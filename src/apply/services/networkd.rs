@@ -260,7 +260,7 @@ fn uplink_network(uplink: &Uplink, index: usize) -> Result<String, Refused> {
         if native {
             text.set("DHCPv6Client", "always");
             text.section("DHCPv6");
-            for key in ["UseDomains", "UseNTP", "UseHostname", "SendHostname"] {
+            for key in ["UseDomains", "UseNTP", "UseHostname"] {
                 text.set(key, "no");
             }
             text.set("WithoutRA", "solicit");
