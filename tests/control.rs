@@ -8,11 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use causeway::control::errand::Lane;
 use causeway::control::frame::{self, Frame, REQUEST_BYTES};
-use causeway::control::io::{BindError, Client, ClientError, Server};
+use causeway::control::io::{BindError, Client, ClientError, Incoming, Server, Session};
 use causeway::control::protocol::{RefusalKind, Reply, Request};
 use proptest::prelude::*;
 use support::{Daemon, Folder, event, exists};
+use tokio::sync::mpsc;
 
 fn works(socket: &Path) -> bool {
     Client::connect(socket).and_then(|mut client| client.call(&Request::Version)).is_ok()
@@ -170,6 +172,42 @@ async fn a_socket_that_took_our_place_is_left_alone() {
     let _other = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
     drop(server);
     assert!(exists(&path));
+}
+
+/// The daemon may keep a question for an errand; nobody is kept waiting for who has left.
+#[tokio::test(start_paused = true)]
+async fn f37_an_errand_is_waited_for_and_who_leaves_meanwhile_is_let_go() {
+    let folder = Folder::new();
+    let (engine, mut requests) = mpsc::channel(8);
+    tokio::spawn(Server::bind(&folder.socket(), None).expect("a free path").run(engine));
+    let question = Request::Errand { lane: Lane::News };
+    let hold = question.held_for();
+    let connect = || Session::connect(&folder.socket()).expect("it listens");
+
+    let (mut asks, began) = (connect(), tokio::time::Instant::now());
+    let (answered, ()) = tokio::join!(asks.call(&question, hold * 2), async {
+        let Incoming { reply, .. } = requests.recv().await.expect("a question");
+        tokio::time::sleep(hold).await;
+        reply.send(Reply::Errand(None).into()).expect("it is waited for");
+    });
+    assert_eq!(answered.expect("an answer"), Reply::Errand(None));
+    assert!(began.elapsed() >= hold);
+
+    // A daemon that says nothing is said a little later.
+    let refused = asks.call(&question, hold * 2).await;
+    assert!(matches!(refused, Err(ClientError::Refused(r)) if r.kind == RefusalKind::NotNow));
+    drop(requests.recv().await);
+
+    // Many more than one user may hold at a time: a place is free as soon as its holder has gone.
+    for _ in 0..100 {
+        let (mut leaves, began) = (connect(), tokio::time::Instant::now());
+        let gone = leaves.call(&question, Duration::from_millis(100)).await;
+        assert!(matches!(gone, Err(ClientError::Silent)), "{gone:?}");
+        drop(leaves);
+        let Incoming { mut reply, .. } = requests.recv().await.expect("a question");
+        reply.closed().await;
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    }
 }
 
 proptest! {
