@@ -1,7 +1,8 @@
 //! The table of what Causeway must reach, measured: each row with its bar, its median and its worst. [`trials`] are the
-//! faults, each in a fresh branch; [`cost`] is what the daemon takes when nothing happens.
+//! faults, each in a fresh branch; [`cost`] is what the daemon takes when nothing happens; [`office`] is head office under its whole fleet.
 
 pub mod cost;
+pub mod office;
 pub mod trials;
 
 use std::io::Write;
@@ -99,6 +100,7 @@ pub enum Measure {
     Standby,
     Idle,
     SixtyFour,
+    Office,
 }
 
 impl Measure {
@@ -116,6 +118,7 @@ impl Measure {
             Self::Standby => cost::standby().map(|row| vec![row]),
             Self::Idle => cost::idle(),
             Self::SixtyFour => cost::sixty_four(),
+            Self::Office => office::rows(),
         }
     }
 }
