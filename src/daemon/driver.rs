@@ -178,7 +178,9 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     tokio::spawn(reading);
     tokio::spawn(filter::keep(nft, ruleset, watch, replace_in, filtered));
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
-    let parts = Parts { netlink: world.netlink.clone(), driver: asks, filter: replace, services };
+    // The kernel does one listing at a time for each handle; those of others are refused.
+    let open = || Netlink::open().map_err(|source| RunError::Kernel { source });
+    let parts = Parts { changes: open()?, looks: open()?, driver: asks, filter: replace, services };
     let (keeping, commands, deeds) = opened.keeper(parts);
     let office_ports = keeping.office_ports();
     tokio::spawn(keeping.run(commands, keeper_in, deeds));

@@ -217,7 +217,8 @@ fn timers(raw: Option<&At<raw::Timers>>, faults: &mut Collector<'_>) -> Timers {
     let hard = written.and_then(|it| it.hard.as_ref());
     let hard = duration(hard, MINUTE * 2..=HOUR * 2, Timers::HARD, faults);
     let soak = written.and_then(|it| it.soak.as_ref());
-    let soak = duration(soak, MINUTE * 5..=DAY, Timers::SOAK, faults);
+    // A lab tries many changes in an hour.
+    let soak = duration(soak, MINUTE / 6..=DAY, Timers::SOAK, faults);
     if let Some(at) = raw
         && soft >= hard
     {

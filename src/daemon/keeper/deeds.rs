@@ -120,7 +120,7 @@ impl Keeper {
             let (reply, status) = tokio::sync::oneshot::channel();
             parts.driver.send(Ask::Status(reply)).await.ok();
             let Ok(status) = status.await else { return };
-            let measurement = measure(&branch, &status, &parts.netlink, Office::Silent).await;
+            let measurement = measure(&branch, &status, &parts.looks, Office::Silent).await;
             deeds.send(Deed::Measured(moment, Box::new(measurement))).await.ok();
         });
     }

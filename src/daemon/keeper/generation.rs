@@ -17,7 +17,9 @@ use crate::trust::machine::Applied;
 /// Who changes what.
 #[derive(Clone)]
 pub(in crate::daemon) struct Parts {
-    pub(in crate::daemon) netlink: Netlink,
+    /// Two handles, because services are changed while lines are measured.
+    pub(in crate::daemon) changes: Netlink,
+    pub(in crate::daemon) looks: Netlink,
     pub(in crate::daemon) driver: mpsc::Sender<Ask>,
     pub(in crate::daemon) filter: mpsc::Sender<Replace>,
     /// `None`: addresses and services of the LAN are somebody else's.
@@ -36,7 +38,7 @@ impl Parts {
 
     async fn steps(&self, branch: &Branch, digest: String) -> Result<Vec<String>, String> {
         if let Some(services) = &self.services {
-            let report = services.lock().await.apply(&self.netlink, branch).await.map_err(|error| chain(&error))?;
+            let report = services.lock().await.apply(&self.changes, branch).await.map_err(|error| chain(&error))?;
             for done in report.done {
                 tracing::info!("{done}");
             }
@@ -50,7 +52,7 @@ impl Parts {
         self.driver.send(Ask::Change(change)).await.map_err(gone)?;
         changed.await.map_err(gone)??;
         match &self.services {
-            Some(services) => services.lock().await.verify(&self.netlink, branch).await.map_err(|error| chain(&error)),
+            Some(services) => services.lock().await.verify(&self.changes, branch).await.map_err(|error| chain(&error)),
             None => Ok(Vec::new()),
         }
     }

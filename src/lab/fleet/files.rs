@@ -12,8 +12,8 @@ pub struct Standard {
     pub allow: Vec<&'static str>,
     /// How line B gets its address.
     pub backup: &'static str,
-    /// Seconds between probes of line B.
-    pub backup_interval: u32,
+    /// Seconds of probation of line B.
+    pub recover_after: u32,
 }
 
 impl Standard {
@@ -22,11 +22,11 @@ impl Standard {
     pub const WRONG: &'static str = "{ address = \"192.0.2.2/30\", gateway = \"192.0.2.1\" }";
 
     pub fn first() -> Self {
-        Self { allow: vec!["udp/7", "icmp"], backup: Self::DHCP, backup_interval: 1 }
+        Self { allow: vec!["udp/7", "icmp"], backup: Self::DHCP, recover_after: 10 }
     }
 
     pub(super) fn text(&self, responders: &[String; 2], key: &str) -> String {
-        let Self { allow, backup, backup_interval } = self;
+        let Self { allow, backup, recover_after } = self;
         let allow: Vec<String> = allow.iter().map(|port| format!("\"{port}\"")).collect();
         let [one, two] = responders;
         format!(
@@ -40,7 +40,7 @@ responders = [{{ address = "{one}", key = "{key}" }}, {{ address = "{two}", key 
 
 [uplinks]
 fibre = {{ device = "wan0", medium = "fibre", ipv4 = "dhcp" }}
-cable = {{ device = "wan1", medium = "cable", ipv4 = {backup}, probe = {{ interval = "{backup_interval}s" }} }}
+cable = {{ device = "wan1", medium = "cable", ipv4 = {backup}, probe = {{ recover_after = "{recover_after}s" }} }}
 
 [networks]
 tills = {{ vlan = 10, ports = ["lan0"], net = {{ var = "site_net", len = 24, index = 0 }}, dhcp = {{ from = 100, to = 199, lease = "12h" }} }}
@@ -49,7 +49,7 @@ tills = {{ vlan = 10, ports = ["lan0"], net = {{ var = "site_net", len = 24, ind
 rules = [{{ from = ["tills"], to = ["wan"], allow = [{}] }}]
 
 [apply]
-timers = {{ soft = "30s", hard = "2m", soak = "5m" }}
+timers = {{ soft = "30s", hard = "2m", soak = "10s" }}
 
 [vars]
 site_net = {{ type = "prefix4", within = "10.0.0.0/9", len = 20, unique = true }}

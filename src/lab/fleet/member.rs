@@ -24,6 +24,18 @@ uplinks.cable = { device = "wan1", medium = "cable" }
 networks.tills = { ports = ["lan0"], vlan = 10, net = "192.168.77.0/24", dhcp = { from = 100, to = 199, lease = "1h" } }
 "#;
 
+/// The gateway's address is dead from the first answer of a responder on.
+const FAILS_AFTER_PROOF: &str = "
+table inet fails {
+  set dead { type ipv4_addr; flags dynamic; }
+  chain forward {
+    type filter hook forward priority 0;
+    ip saddr @dead drop
+    udp sport 7711 add @dead { ip daddr }
+  }
+}
+";
+
 #[derive(Debug)]
 pub struct Member {
     pub name: &'static str,
@@ -139,15 +151,14 @@ impl Member {
         self.site.host("lan0").ok_or_else(|| LabError::Other("the branch has no till".to_owned()))
     }
 
-    /// Silences one of its providers, or lets it speak again.
-    pub fn silence(&self, number: usize, silent: bool) -> Result<(), LabError> {
-        let provider = &self.site.providers[number];
-        match silent {
-            true => {
-                provider.nft("table inet dead { chain forward { type filter hook forward priority 0; policy drop; } }")
-            }
-            false => provider.nft("delete table inet dead"),
-        }
+    /// One of its providers fails for good right after a path proof came back through it: between the measurement before a
+    /// change and the one in its trial.
+    pub fn fail_after_proof(&self, number: usize) -> Result<(), LabError> {
+        self.site.providers[number].nft(FAILS_AFTER_PROOF)
+    }
+
+    pub fn repair(&self, number: usize) -> Result<(), LabError> {
+        self.site.providers[number].nft("delete table inet fails")
     }
 
     pub fn last_words(&self, log: &str) -> String {
