@@ -94,7 +94,7 @@ pub enum Command {
     },
     /// The daemon; started by causeway.service
     Run(RunArgs),
-    /// Serves /metrics to the LAN and fetches from head office; started by causeway-front.service
+    /// Head office's courier, /metrics for the LAN; started by causeway-front.service
     Front(FrontArgs),
     /// Remove everything of ours from the kernel: the branch loses its uplinks
     Teardown,

@@ -177,6 +177,8 @@ impl Drop for World {
     }
 }
 
+/// Its task, what to hand out, and what came of it.
+type Started = (JoinHandle<()>, mpsc::Sender<(Lane, Errand)>, mpsc::Receiver<(u64, Part)>);
 type Held = (Instant, oneshot::Sender<Answer>);
 
 fn daemon(
@@ -184,7 +186,7 @@ fn daemon(
     enrolled: bool,
     live: broadcast::Sender<EventLine>,
     asked: Arc<AtomicU64>,
-) -> (JoinHandle<()>, mpsc::Sender<(Lane, Errand)>, mpsc::Receiver<(u64, Part)>) {
+) -> Started {
     let server = Server::bind(socket, None).expect("a free path");
     let (give, mut given) = mpsc::channel::<(Lane, Errand)>(16);
     let (deliver, parts) = mpsc::channel(64);
@@ -214,7 +216,15 @@ fn daemon(
                             Reply::Done(String::new()).into()
                         }
                         Request::Events { .. } => Answer::Follow { kept: Vec::new(), live: live.subscribe() },
-                        other => panic!("the courier asks for {other:?}"),
+                        other @ (Request::Status
+                        | Request::Snapshot
+                        | Request::ConfigInfo
+                        | Request::Version
+                        | Request::Use { .. }
+                        | Request::UseAutomatic
+                        | Request::Lock
+                        | Request::Unlock
+                        | Request::Drill { .. }) => panic!("the courier asks for {other:?}"),
                     };
                     let _ = reply.send(answer);
                 }
