@@ -37,13 +37,17 @@ fn open(from: &str, device: Option<&str>, port: u16) -> UdpSocket {
 /// Hears questions on `far0` at [`FAR`] and answers them from `from`, through `device`.
 fn responder(far: &Far, from: &'static str, device: &'static str) {
     far.serve(
-        move || (open(FAR, Some("far0"), PORT), open(from, Some(device), PORT)),
+        move || {
+            // Two sockets of one place would share what comes in.
+            let same = (from, device) == (FAR, "far0");
+            (open(FAR, Some("far0"), PORT), (!same).then(|| open(from, Some(device), PORT)))
+        },
         |(hears, says)| async move {
             let mut bytes = [0; 128];
             loop {
                 let (length, to) = hears.recv_from(&mut bytes).await.expect("a datagram");
                 let Some(answer) = proof::answer(&bytes[..length], &key()) else { continue };
-                says.send_to(&answer, to).await.expect("it is sent");
+                says.as_ref().unwrap_or(&hears).send_to(&answer, to).await.expect("it is sent");
             }
         },
     );
