@@ -239,7 +239,8 @@ fn networkd_joins_ports_to_bridges_and_knows_every_key_of_ours() {
         world.log().contains("NoSuchKey").then(|| world.log())
     });
     let log = told.unwrap_or_else(|| panic!("it tells of unknown keys: {}", world.log()));
-    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("50-causeway-") && !line.contains("Configuring with")).collect();
+    let complaints: Vec<&str> =
+        log.lines().filter(|line| line.contains("50-causeway-") && !line.contains("Configuring with")).collect();
     assert_eq!(complaints, Vec::<&str>::new());
 }
 

@@ -84,9 +84,14 @@ impl Keeper {
             Task::Receipt { .. } => 0,
         };
         let mut headers = Vec::new();
-        if matches!(task, Task::News | Task::Fresh | Task::Blob(_)) {
-            let status = matches!(task, Task::News | Task::Fresh);
-            headers.push((request::HEADER.to_owned(), self.signed(&target, status, now)));
+        let (signed, status) = match &task {
+            // What is asked before there is a key at head office, and what nobody needs to ask for.
+            Task::Root(_) | Task::Enrol => (false, false),
+            Task::Blob(_) => (true, false),
+            Task::News | Task::Fresh | Task::Receipt { .. } => (true, true),
+        };
+        if signed {
+            headers.push((request::HEADER.to_owned(), self.signed(method, &target, &body, status, now)));
         }
         if let (Task::News | Task::Fresh, Some(known)) = (&task, self.known_assignment()) {
             headers.push(("if-none-match".to_owned(), format!("\"{known}\"")));
@@ -134,16 +139,19 @@ impl Keeper {
         offered.or(self.machine.keep().floors.assignment_digest)
     }
 
-    fn signed(&mut self, target: &str, with_status: bool, now: Instant) -> String {
+    fn signed(&mut self, method: Method, target: &str, body: &[u8], with_status: bool, now: Instant) -> String {
         let nonce = self.nonce(now);
         let request = Request {
             device: self.device.id,
             purpose: Purpose::Config,
             counter: self.count(),
             nonce,
-            method: request::Method::Get,
+            method: match method {
+                Method::Get => request::Method::Get,
+                Method::Post => request::Method::Post,
+            },
             target: Text::new(target).unwrap_or_default(),
-            body: Digest::of(b""),
+            body: Digest::of(body),
             status: with_status.then(|| self.status_for_office()),
         };
         request.signed(&self.device.signer)
