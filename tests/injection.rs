@@ -13,9 +13,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
-/// Cases in each run; printed with the seed when one fails.
-const CASES: usize = 100_000;
+/// Cases in each run, a minute of them; `CASES=100000` in the environment asks for what G30 does.
+const CASES: usize = 10_000;
+/// Printed with the case that fails.
 const SEED: u64 = 30;
+
+fn cases() -> usize {
+    std::env::var("CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES)
+}
 
 /// `@` is where the string goes; the other two are harmless strings for the same place.
 const FIELDS: [(&str, &str, &str, &str); 24] = [
@@ -120,9 +125,12 @@ fn g30_hostile_strings_change_nothing_but_their_own_field() {
             changed(&base, &output(&services, &other))
         })
         .collect();
+    // Nobody makes an address of his own out of anything but 64 bits, so nothing is advertised to him.
+    let net6 = FIELDS.iter().find(|field| field.0 == "network's net6").expect("it is there");
+    let wide = output(&services, &branch(&with(net6, "fd00:18::/48")).expect("it is valid"));
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let (mut refused, mut accepted) = (0_usize, BTreeMap::<&str, usize>::new());
-    for number in 0..CASES {
+    for number in 0..cases() {
         let at = number % FIELDS.len();
         let field = &FIELDS[at];
         let hostile = hostile(&mut random, [field.1, OTHERS[at]]);
@@ -133,11 +141,15 @@ fn g30_hostile_strings_change_nothing_but_their_own_field() {
         *accepted.entry(field.0).or_default() += 1;
         let now = output(&services, &branch);
         let case = format!("case {number} of seed {SEED}: {} = {hostile:?}", field.0);
-        assert_eq!(keys(&base), keys(&now), "{case}: lines came or went");
-        let beyond: Vec<_> = changed(&base, &now).difference(&own[at]).cloned().collect();
+        let like = if field == net6 && !hostile.ends_with("/64") { &wide } else { &base };
+        if keys(like) != keys(&now) {
+            let lines = changed(like, &now);
+            panic!("{case}: lines came or went, among {lines:?}");
+        }
+        let beyond: Vec<_> = changed(like, &now).difference(&own[at]).cloned().collect();
         assert!(beyond.is_empty(), "{case}: also changes {beyond:?}");
     }
-    println!("{CASES} strings, {refused} refused, accepted by field: {accepted:?}");
+    println!("{} strings, {refused} refused, accepted by field: {accepted:?}", cases());
     assert!(accepted.len() > FIELDS.len() / 2, "strings near the alphabet get in: {accepted:?}");
 }
 
@@ -149,7 +161,7 @@ fn g30_the_writer_does_not_trust_the_model() {
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let base = output(&services, &good);
     let mut refused = 0;
-    for number in 0..CASES / 10 {
+    for number in 0..cases() / 10 {
         let hostile = hostile(&mut random, ["branch.internal", "corp.example"]);
         let mut branch = good.clone();
         if number % 2 == 0 {
@@ -162,7 +174,7 @@ fn g30_the_writer_does_not_trust_the_model() {
             Ok(_) => assert_eq!(keys(&output(&services, &branch)), keys(&base), "{hostile:?}"),
         }
     }
-    assert!(refused > CASES / 20, "{refused}");
+    assert!(refused > cases() / 20, "{refused}");
 }
 
 fn with((name, harmless, place, here): &(&str, &str, &str, &str), value: &str) -> String {

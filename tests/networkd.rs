@@ -77,7 +77,7 @@ impl Networkd {
         let named = self.folder.join("50-causeway.conf");
         std::fs::copy(conf, &named).expect("a copy");
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--kill-child", "sh", "-c", script]).arg(&self.folder).arg(&named);
+        command.args(["--mount", "sh", "-c", script]).arg(&self.folder).arg(&named);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(self.host.start(&mut command).expect("networkd"));
     }

@@ -14,7 +14,7 @@ use crate::probe::{Kind, reaches};
 use crate::world::{self, World, allowed};
 
 /// Sockets that wait at once; each waits most of a second for what is dropped.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 64;
 
 struct Place {
     zone: Zone,

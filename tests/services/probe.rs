@@ -48,6 +48,9 @@ fn tcp(to: SocketAddr) -> bool {
     }
 }
 
+/// A question that a server of names answers, and anybody else may.
+const QUESTION: &[u8] = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03com\0\0\x01\0\x01";
+
 /// An answer, or word that nobody listens there.
 pub(crate) fn udp(to: SocketAddr, from_port: Option<u16>) -> bool {
     let any: SocketAddr = if to.is_ipv4() {
@@ -57,7 +60,7 @@ pub(crate) fn udp(to: SocketAddr, from_port: Option<u16>) -> bool {
     };
     let socket = UdpSocket::bind(any).expect("a socket");
     socket.set_read_timeout(Some(WITHIN)).expect("a time");
-    if socket.connect(to).is_err() || socket.send(b"hello").is_err() {
+    if socket.connect(to).is_err() || socket.send(QUESTION).is_err() {
         return false;
     }
     match socket.recv(&mut [0; 64]) {

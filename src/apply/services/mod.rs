@@ -37,6 +37,8 @@ use text::Refused;
 
 /// What a service may take to do what a flag asks for: a slow box restarts dnsmasq in a second, networkd takes two.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(15);
+/// A flag is seen in milliseconds, and a list read in a few more.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 /// New plans before giving up: the kernel was changed under us each time.
 const ROUNDS: usize = 3;
 /// `dnsmasq --test` takes milliseconds, and a second for the longest list of fixed hosts.
@@ -200,11 +202,12 @@ impl Services {
             let steps = plan::plan(&found, &wanted, self.backend);
             if steps.is_empty() {
                 self.dns = Some(to.dns.clone());
+                self.settle(netlink, to, &wanted, &mut report).await?;
                 return Ok(report);
             }
             self.stage(&steps, &wanted).await?;
             self.execute(netlink, &steps, &wanted, &mut report).await?;
-            self.wait_for_service(netlink, to, &wanted).await?;
+            self.wait_for_service(netlink, to, &wanted, IN_FORCE_WITHIN).await?;
         }
         let differences = self.verify(netlink, to).await?;
         if differences.iter().any(|words| words.starts_with(TO_DO)) {
@@ -371,8 +374,30 @@ impl Services {
         }
     }
 
-    async fn wait_for_service(&self, netlink: &Netlink, branch: &Branch, wanted: &Wanted) -> Result<(), ServicesError> {
-        let patience = Patience::of(IN_FORCE_WITHIN);
+    /// The files are right; dnsmasq may still be reading them, or may have missed the flag.
+    async fn settle(
+        &self,
+        netlink: &Netlink,
+        branch: &Branch,
+        wanted: &Wanted,
+        report: &mut Report,
+    ) -> Result<(), ServicesError> {
+        if self.wait_for_service(netlink, branch, wanted, READ_WITHIN).await.is_ok() {
+            return Ok(());
+        }
+        store::raise(&self.paths.flags, &Flag::DnsmasqReload.name())?;
+        report.done.push("let dnsmasq read its lists again".to_owned());
+        self.wait_for_service(netlink, branch, wanted, IN_FORCE_WITHIN).await
+    }
+
+    async fn wait_for_service(
+        &self,
+        netlink: &Netlink,
+        branch: &Branch,
+        wanted: &Wanted,
+        within: Duration,
+    ) -> Result<(), ServicesError> {
+        let patience = Patience::of(within);
         loop {
             let found = netlink.lan().await.map_err(|source| ServicesError::Read { source })?;
             let differences = self.unserved(branch, wanted, &found).await;
@@ -380,7 +405,7 @@ impl Services {
                 return Ok(());
             }
             if patience.is_over() {
-                return Err(ServicesError::NotInForce { within: IN_FORCE_WITHIN, differences });
+                return Err(ServicesError::NotInForce { within, differences });
             }
             io::pause().await;
         }
