@@ -7,6 +7,7 @@ use super::Backend;
 use super::dnsmasq::{CONF, HOSTS, NAMES, Rendered, SERVERS};
 use super::links::{self, LinkStep, Links};
 use super::networkd::{Files, PREFIX, closed};
+use super::text::parse;
 use crate::config::Disturbance;
 use crate::config::model::Bridged;
 
@@ -144,17 +145,29 @@ pub(super) fn plan(found: &Found, wanted: &Wanted, backend: Backend) -> Vec<Step
         }
     }
     dnsmasq(found, wanted.dnsmasq.as_ref(), &mut steps);
-    // networkd drops addresses and routes of its own by itself, but neither devices nor members it made.
-    let mine = |step: &LinkStep| match step {
-        LinkStep::RemoveDevice { .. } | LinkStep::Leave { .. } => true,
-        LinkStep::RemoveDefault { .. } | LinkStep::RemoveAddress { .. } => backend == Backend::Direct,
-        LinkStep::AddBridge { .. }
-        | LinkStep::Join { .. }
-        | LinkStep::Up { .. }
-        | LinkStep::AddAddress { .. }
-        | LinkStep::AddDefault(_) => false,
+    let left = match backend {
+        Backend::Networkd => left_by_networkd(found, wanted, &changed),
+        Backend::Direct => Vec::new(),
     };
-    steps.extend(out.into_iter().filter(mine).map(|step| Step::new(Act::Link(step), Disturbance::Cut)));
+    steps.extend(left.into_iter().chain(out).map(|step| Step::new(Act::Link(step), Disturbance::Cut)));
+    steps
+}
+
+/// Addresses that our old files gave and the new ones do not. networkd takes them away when it configures a device anew,
+/// but not when it was restarted meanwhile and no longer knows them for its own. Of a device that is closed, all.
+fn left_by_networkd(found: &Found, wanted: &Wanted, changed: &BTreeSet<String>) -> Vec<LinkStep> {
+    let mut steps = Vec::new();
+    for name in changed.iter().filter(|name| name.ends_with(".network")) {
+        let (Some(device), Some(old)) = (device_of(name), found.network.get(name)) else { continue };
+        let given: BTreeSet<String> =
+            parse(old).into_iter().filter(|entry| entry.key == "Address").map(|entry| entry.value).collect();
+        let is_closed = !wanted.network.contains_key(name);
+        let here = found.links.addresses.iter().filter(|(own, ..)| own == device);
+        let gone = here.filter(|(_, net, _)| is_closed || given.contains(&net.to_string()));
+        let kept = |net| wanted.links.addresses.iter().any(|(own, have)| own.as_str() == device && have == net);
+        let stale = gone.filter(|(_, net, _)| !kept(net));
+        steps.extend(stale.map(|(_, net, _)| LinkStep::RemoveAddress { device: device.to_owned(), net: *net }));
+    }
     steps
 }
 
