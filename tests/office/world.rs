@@ -132,6 +132,7 @@ impl World {
             store: self.store.clone(),
             state: self.path.join("state"),
             listen: vec![local],
+            inherited: Vec::new(),
             responders: vec![local],
         };
         Office::start(options).await.expect("it serves")

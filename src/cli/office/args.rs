@@ -169,8 +169,8 @@ pub struct AssignArgs {
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Listen here; systemd's sockets come before
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:443")]
+    /// Listen here, beside sockets that systemd gives; [::]:443 if there is neither
+    #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<SocketAddr>,
     /// Answer path proofs here (UDP)
     #[arg(long, value_name = "ADDRESS:PORT")]

@@ -7,16 +7,18 @@ mod connection;
 mod counts;
 mod desk;
 mod enrol;
+mod inherited;
 mod responder;
 mod room;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -30,6 +32,7 @@ use desk::Desk;
 use room::Room;
 
 pub use counts::Counted;
+pub use inherited::inherited;
 pub use room::STRANGERS_PER_ADDRESS;
 
 /// How often a folder's head is glanced at: one question to the kernel.
@@ -43,12 +46,14 @@ const COPIES_AFTER: Duration = Duration::from_secs(1);
 /// Files that are written at the same time: the store's, and copies.
 const WRITERS: usize = 8;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     pub store: Store,
     /// The server's keys.
     pub state: PathBuf,
     pub listen: Vec<SocketAddr>,
+    /// Sockets that listen already.
+    pub inherited: Vec<StdListener>,
     /// Where path proofs are answered.
     pub responders: Vec<SocketAddr>,
 }
@@ -94,15 +99,22 @@ pub fn run(options: Options, started: impl FnOnce(&Office)) -> Result<(), Office
 
 impl Office {
     pub async fn start(options: Options) -> Result<Self, OfficeError> {
-        let Options { store, state, listen, responders } = options;
+        let Options { store, state, listen, inherited, responders } = options;
         let desk = Arc::new(Desk::open(store, &state).await?);
         let tls = TlsAcceptor::from(tls::server(&state)?);
         let room = Arc::new(Room::default());
         let (mut listening, mut responding, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         let network = |what: String| move |source| OfficeError::Network { what, source };
+        let mut listeners = Vec::new();
+        for listener in inherited {
+            let taken = TcpListener::from_std(listener);
+            listeners.push(taken.map_err(network("listen on the socket that systemd gave".to_owned()))?);
+        }
         for address in listen {
-            let listener = connection::bind(address).await.map_err(network(format!("listen on {address}")))?;
-            listening.push(listener.local_addr().unwrap_or(address));
+            listeners.push(TcpListener::bind(address).await.map_err(network(format!("listen on {address}")))?);
+        }
+        for listener in listeners {
+            listening.extend(listener.local_addr());
             let accept = connection::accept(Arc::clone(&desk), listener, tls.clone(), Arc::clone(&room));
             tasks.push(tokio::spawn(accept).abort_handle());
         }
