@@ -121,7 +121,7 @@ impl Facts {
         let state = status.map(|status| status.state);
         let unproved: Vec<String> =
             status.map(|status| status.unproved.iter().map(ToString::to_string).collect()).unwrap_or_default();
-        let words = words(device, state, running, wanted, reason.map(|reason| (reason, verdict)), &unproved);
+        let words = words(site, device, state, running, wanted, reason.map(|reason| (reason, verdict)), &unproved);
         BranchRow {
             site: site.to_owned(),
             device: device.map(|device| device.id().0.to_string()),
@@ -180,6 +180,7 @@ impl Facts {
 }
 
 fn words(
+    site: &str,
     device: Option<&DeviceRecord>,
     state: Option<StateName>,
     running: Option<u64>,
@@ -187,7 +188,7 @@ fn words(
     back: Option<(Reason, Option<Verdict>)>,
     unproved: &[String],
 ) -> String {
-    let Some(device) = device else { return "no gateway yet: causeway office claim".to_owned() };
+    let Some(device) = device else { return format!("no gateway yet: causeway office claim {site} > claim.toml") };
     match device.standing {
         Standing::Waiting => return format!("waits for a person: causeway office approve {}", device.serial),
         Standing::WaitingReplacement => {
