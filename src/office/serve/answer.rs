@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, RANGE};
-use hyper::{Method, Request, Response, StatusCode};
-use tokio::time::{Instant, timeout, timeout_at};
+use hyper::body::Bytes;
+use tokio::time::{Instant, timeout_at};
 
 use super::board;
 use super::desk::{Assigned, Desk, Entry};
 use super::enrol;
+use super::http::{Answer, Asked};
 use crate::office::compile::seconds;
 use crate::office::layout;
 use crate::office::publish::now;
@@ -25,95 +23,68 @@ use crate::trust::keys::DeviceId;
 use crate::trust::request::{self, Purpose, WAIT_METERED};
 use crate::trust::verify::transition_receipt;
 
-/// For the body of a request, at most 4 KiB.
-const BODY: Duration = Duration::from_secs(10);
 /// The longest that a request is held, whatever it asks for.
 const HOLD_MOST: Duration = Duration::from_secs(WAIT_METERED as u64);
 /// A held request and its successor, each through two ways.
 const HELD_MOST: u32 = 4;
 
-pub(super) type Answer = Response<Full<Bytes>>;
-
-/// `known` is told once it is clear that a device of ours asks, which may be long before there is an answer.
-pub(super) async fn answer(desk: &Desk, request: Request<Incoming>, known: impl Fn()) -> Answer {
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let path = request.uri().path().to_owned();
-    let (head, body) = request.into_parts();
-    if let (&Method::GET, Some(version)) = (&head.method, path.strip_prefix("/v1/root/")) {
+/// `known` is told once it is clear that a device of ours asks, which may be long before there is an answer. The request
+/// is let go before it is held: what is held should cost little.
+pub(super) async fn answer(desk: &Desk, asked: Asked, known: impl Fn()) -> Answer {
+    let (path, query) = asked.target.split_once('?').unwrap_or((&asked.target, ""));
+    if let (false, Some(version)) = (asked.post, path.strip_prefix("/v1/root/")) {
         return root(desk, version);
     }
-    let post = head.method == Method::POST;
-    if (!post && head.method != Method::GET) || !path.starts_with("/v1/") {
-        return plain(StatusCode::NOT_FOUND);
+    if !path.starts_with("/v1/") {
+        return plain(404);
     }
-    let body = match read(body, if post { Kind::EnrolRequest.cap() } else { 0 }).await {
-        Ok(body) => body,
-        Err(status) => {
-            if status == StatusCode::PAYLOAD_TOO_LARGE {
-                desk.counts.large()
-            } else {
-                desk.counts.slow()
-            }
-            return plain(status);
-        }
-    };
-    if post && path == "/v1/enrol" {
-        let answer = enrol::enrol(desk, &body).await.unwrap_or_else(|error| failed(desk, &error));
-        if answer.status() == StatusCode::OK {
+    if asked.post && path == "/v1/enrol" {
+        let answer = enrol::enrol(desk, &asked.body).await.unwrap_or_else(|error| failed(desk, &error));
+        if answer.status == 200 {
             known();
         }
         return answer;
     }
-    let method = if post { request::Method::Post } else { request::Method::Get };
-    let Some((entry, asked)) = identify(desk, &head.headers, method, &target, &body) else {
+    let Some((entry, signed)) = identify(desk, &asked) else {
         desk.counts.unsigned();
-        return plain(StatusCode::UNAUTHORIZED);
+        return plain(401);
     };
     known();
-    board::report(desk, &entry, asked.counter, asked.status);
-    let device = asked.device;
-    match (post, path.as_str()) {
+    board::report(desk, &entry, signed.counter, signed.status);
+    let (device, nonce) = (signed.device, signed.nonce);
+    match (asked.post, path) {
         (false, "/v1/assignment") => {
-            let wait = wait(head.uri.query().unwrap_or_default());
-            hold(desk, &entry, device, asked.nonce, news_since(&head.headers), wait).await
+            let (known, wait) = (news_since(&asked), wait(query));
+            drop(asked);
+            hold(desk, &entry, device, nonce, known, wait).await
         }
-        (false, path) if path.starts_with("/v1/blob/") => {
-            let digest = Digest::from_hex(&path["/v1/blob/".len()..]);
-            match digest {
-                Some(digest) => blob(desk, &entry, device, &digest, &head.headers).await,
-                None => plain(StatusCode::NOT_FOUND),
-            }
-        }
-        (true, "/v1/receipt") => match transition_receipt(&body, &entry.record().signing) {
+        (false, path) if path.starts_with("/v1/blob/") => match Digest::from_hex(&path["/v1/blob/".len()..]) {
+            Some(digest) => Box::pin(blob(desk, &entry, device, &digest, asked.field("range"))).await,
+            None => plain(404),
+        },
+        (true, "/v1/receipt") => match transition_receipt(&asked.body, &entry.record().signing) {
             Ok(receipt) if receipt.tenant == desk.tenant => {
                 board::receipt(desk, &entry, &receipt);
-                plain(StatusCode::NO_CONTENT)
+                plain(204)
             }
-            Ok(_) | Err(_) => plain(StatusCode::BAD_REQUEST),
+            Ok(_) | Err(_) => plain(400),
         },
-        (_, _) => plain(StatusCode::NOT_FOUND),
+        (_, _) => plain(404),
     }
 }
 
 /// The device whose signature stands in the header, over this very request.
-fn identify(
-    desk: &Desk,
-    headers: &HeaderMap,
-    method: request::Method,
-    target: &str,
-    body: &[u8],
-) -> Option<(Arc<Entry>, request::Request)> {
-    let mut values = headers.get_all(request::HEADER).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let claimed = request::Request::claimed(value.to_str().ok()?).ok()?;
+fn identify(desk: &Desk, asked: &Asked) -> Option<(Arc<Entry>, request::Request)> {
+    let method = if asked.post { request::Method::Post } else { request::Method::Get };
+    let claimed = request::Request::claimed(asked.field(request::HEADER)?).ok()?;
     let entry = desk.device(claimed.device())?;
-    let asked = claimed.verify(&entry.record().signing, method, target, body).ok()?;
-    (asked.purpose == Purpose::Config).then_some((entry, asked))
+    let signed = claimed.verify(&entry.record().signing, method, &asked.target, &asked.body).ok()?;
+    (signed.purpose == Purpose::Config).then_some((entry, signed))
 }
 
 fn root(desk: &Desk, version: &str) -> Answer {
     let document = version.parse().ok().and_then(|version| desk.root_document(version));
-    document.map_or_else(|| plain(StatusCode::NOT_FOUND), document_answer)
+    document.map_or_else(|| plain(404), document_answer)
 }
 
 /// Answers at once if there are news for the device, else when there are, else when its time is over.
@@ -139,7 +110,7 @@ async fn hold(
         if over {
             return match assigned {
                 Some(assigned) => fresh(desk, device, nonce, &assigned, false),
-                None => plain(StatusCode::NO_CONTENT),
+                None => plain(204),
             };
         }
     }
@@ -172,16 +143,14 @@ fn fresh(desk: &Desk, device: DeviceId, nonce: Nonce, assigned: &Assigned, whole
         hold: false,
         time: seconds(now()),
     };
-    let header = desk.signed(&freshness).ok();
-    let header = header.and_then(|bytes| HeaderValue::from_str(&URL_SAFE_NO_PAD.encode(bytes)).ok());
-    let Some(header) = header else { return plain(StatusCode::INTERNAL_SERVER_ERROR) };
-    let mut answer = if whole { document_answer(assigned.bytes.clone()) } else { plain(StatusCode::NOT_MODIFIED) };
-    answer.headers_mut().insert(request::FRESHNESS, header);
+    let Ok(header) = desk.signed(&freshness) else { return plain(500) };
+    let mut answer = if whole { document_answer(assigned.bytes.clone()) } else { plain(304) };
+    answer.fields.push((request::FRESHNESS, URL_SAFE_NO_PAD.encode(header)));
     answer
 }
 
 /// A standard is for every device of the fleet, a branch's values for that branch only.
-async fn blob(desk: &Desk, entry: &Entry, device: DeviceId, digest: &Digest, headers: &HeaderMap) -> Answer {
+async fn blob(desk: &Desk, entry: &Entry, device: DeviceId, digest: &Digest, range: Option<&str>) -> Answer {
     let assigned = desk.assigned(entry);
     let own = assigned.filter(|assigned| assigned.site.digest == *digest);
     let bytes = match (own, desk.standard(digest)) {
@@ -192,16 +161,16 @@ async fn blob(desk: &Desk, entry: &Entry, device: DeviceId, digest: &Digest, hea
             Err(error) => return failed(desk, &error),
         },
     };
-    let Some(bytes) = bytes else { return plain(StatusCode::NOT_FOUND) };
+    let Some(bytes) = bytes else { return plain(404) };
     let length = bytes.len();
-    match headers.get(RANGE).map(|range| range.to_str().ok().and_then(|range| part(range, length))) {
+    match range.map(|range| part(range, length)) {
         None => document_answer(bytes),
-        Some(None) => plain(StatusCode::RANGE_NOT_SATISFIABLE),
+        Some(None) => plain(416),
         Some(Some((from, to))) => {
+            let range = format!("bytes {from}-{}/{length}", to - 1);
             let mut answer = document_answer(bytes.slice(from..to));
-            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let range = HeaderValue::from_str(&format!("bytes {from}-{}/{length}", to - 1));
-            answer.headers_mut().insert(CONTENT_RANGE, range.expect("digits and signs are a header's value"));
+            answer.status = 206;
+            answer.fields.push(("content-range", range));
             answer
         }
     }
@@ -225,8 +194,8 @@ fn part(range: &str, length: usize) -> Option<(usize, usize)> {
 }
 
 /// The digest that `if-none-match` names between its quotes.
-fn news_since(headers: &HeaderMap) -> Option<Digest> {
-    let value = headers.get(IF_NONE_MATCH)?.to_str().ok()?;
+fn news_since(asked: &Asked) -> Option<Digest> {
+    let value = asked.field("if-none-match")?;
     Digest::from_hex(value.strip_prefix('"')?.strip_suffix('"')?)
 }
 
@@ -235,33 +204,19 @@ fn wait(query: &str) -> Duration {
     Duration::from_secs(seconds.unwrap_or(0)).min(HOLD_MOST)
 }
 
-async fn read(body: Incoming, most: usize) -> Result<Bytes, StatusCode> {
-    match timeout(BODY, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Ok(Err(_)) | Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-    }
+pub(super) fn document_answer(body: Bytes) -> Answer {
+    Answer { status: 200, fields: vec![("content-type", "application/octet-stream".to_owned())], body }
 }
 
-pub(super) fn document_answer(bytes: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(bytes));
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
-}
-
-pub(super) fn plain(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::new()));
-    *answer.status_mut() = status;
-    answer
+pub(super) fn plain(status: u16) -> Answer {
+    Answer { status, fields: Vec::new(), body: Bytes::new() }
 }
 
 /// The store does not answer: the device tries again later, and changes nothing meanwhile.
 fn failed(desk: &Desk, error: &crate::office::OfficeError) -> Answer {
     desk.counts.failed();
     tracing::warn!("{error}");
-    plain(StatusCode::SERVICE_UNAVAILABLE)
+    plain(503)
 }
 
 #[cfg(test)]

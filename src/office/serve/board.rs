@@ -49,7 +49,11 @@ pub(super) fn report(desk: &Desk, entry: &Entry, counter: u64, status: Option<St
     }
     seen.counter = counter;
     seen.at = now();
-    let Some(status) = status else { return };
+    let Some(status) = status else {
+        drop(seen);
+        desk.dirty.mark(entry);
+        return;
+    };
     let moved = seen.status.as_ref().is_none_or(|before| is_transition(before, &status));
     seen.status = Some(status);
     drop(seen);

@@ -1,10 +1,9 @@
 //! Enrolment: a token is used up by one device, by a put that only one can win. Whoever asks again with the same key gets
 //! the same answer, because an answer can be lost.
 
-use hyper::StatusCode;
-
-use super::answer::{Answer, document_answer, plain};
+use super::answer::{document_answer, plain};
 use super::desk::Desk;
+use super::http::Answer;
 use crate::office::audit::Act;
 use crate::office::compile::{seconds, text};
 use crate::office::error::OfficeError;
@@ -15,12 +14,12 @@ use crate::trust::document::{Admission, EnrolReceipt, EnrolRequest};
 use crate::trust::verify::enrol_request;
 
 pub(super) async fn enrol(desk: &Desk, body: &[u8]) -> Result<Answer, OfficeError> {
-    let Ok(request) = enrol_request(body) else { return Ok(plain(StatusCode::FORBIDDEN)) };
+    let Ok(request) = enrol_request(body) else { return Ok(plain(403)) };
     if request.tenant != desk.tenant {
-        return Ok(plain(StatusCode::FORBIDDEN));
+        return Ok(plain(403));
     }
     let at = now();
-    let Some(token) = token(desk, &request, at).await? else { return Ok(plain(StatusCode::FORBIDDEN)) };
+    let Some(token) = token(desk, &request, at).await? else { return Ok(plain(403)) };
     let known = desk.take_device(request.device).await?;
     let record = match known {
         Some(entry) => entry.record(),
@@ -46,7 +45,7 @@ pub(super) async fn enrol(desk: &Desk, body: &[u8]) -> Result<Answer, OfficeErro
             publish(&desk.store, at, "office serve", &act, |_| {}).await?;
             match desk.take_device(request.device).await? {
                 Some(entry) => entry.record(),
-                None => return Ok(plain(StatusCode::SERVICE_UNAVAILABLE)),
+                None => return Ok(plain(503)),
             }
         }
     };

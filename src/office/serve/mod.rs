@@ -7,6 +7,7 @@ mod connection;
 mod counts;
 mod desk;
 mod enrol;
+mod http;
 mod inherited;
 mod responder;
 mod room;
