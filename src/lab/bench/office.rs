@@ -36,6 +36,8 @@ use crate::trust::root::{RoleKeys, TrustedRoot};
 
 /// Branches that get the news.
 const BRANCHES: u32 = 1_000;
+/// Sites in all: the others share the rest of the connections.
+const SITES: u32 = 2 * BRANCHES;
 /// Connections that are held.
 const HELD: u32 = 20_000;
 /// What a process needs beside its connections.
@@ -167,7 +169,7 @@ fn right(bytes: &[u8], online: &PublicKey) -> Option<Freshness> {
     document::decode(decoded.payload).ok()
 }
 
-/// Keys, a fleet of a thousand sites, and twenty devices on each of them.
+/// Keys, a fleet of two thousand sites, and a device for each connection.
 struct HeadOffice {
     path: PathBuf,
     made: Made,
@@ -205,7 +207,7 @@ impl HeadOffice {
         };
         let made = init(&plan, PASSPHRASE, CHEAP).await.map_err(other)?;
         let mut inventory = "[sites]\n".to_owned();
-        for number in 0..BRANCHES {
+        for number in 0..SITES {
             inventory += &format!("{} = {{ name = \"Site {number}\", owner = \"Anna Petit\" }}\n", site(number));
             let values = format!("vars = {{ site_net = \"10.{}.{}.0/24\" }}\n", number / 250, number % 250);
             write(&path.join(format!("fleet/sites/{}.toml", site(number))), &values)?;
@@ -222,7 +224,7 @@ impl HeadOffice {
                 serial: branch.serial,
                 model: branch.model,
                 firmware: Firmware::new(1, 4, 2),
-                site: site(number % BRANCHES),
+                site: site(if number < BRANCHES { number } else { BRANCHES + number % BRANCHES }),
                 standing: Standing::Accepted,
                 enrolled_at: now(),
                 order_nonce: [0; 16],
@@ -298,7 +300,7 @@ fn folder(path: &Path) -> Result<Folder, LabError> {
     for name in ["standard.toml", "inventory.toml", "office.toml"] {
         files.push((name.to_owned(), std::fs::read_to_string(path.join(name)).doing(|| format!("read {name}"))?));
     }
-    for number in 0..BRANCHES {
+    for number in 0..SITES {
         let name = format!("sites/{}.toml", site(number));
         let text = std::fs::read_to_string(path.join(&name)).doing(|| format!("read {name}"))?;
         files.push((name, text));
