@@ -29,15 +29,15 @@ pub struct Branch {
 impl Branch {
     /// What is written and checked, but not done by this release: a person must not rely on it yet.
     pub fn not_done(&self) -> Vec<&'static str> {
-        let Self { gateway, place: _, rates: _, responders, dns: _, reports, access, apply, services } = self;
+        let Self { gateway, place: _, rates: _, responders: _, dns: _, reports, access, apply, services } = self;
         let networks = &gateway.networks;
         let set = [
             ("limit_down", networks.iter().any(|network| network.limit_down.is_some())),
-            ("responders", !responders.is_empty()),
             ("push", reports.push),
             ("status_page_on", !reports.status_page_on.is_empty()),
             ("access", *access != Access::default()),
-            ("apply", *apply != Apply::default()),
+            ("must_work", !apply.must_work.is_empty()),
+            ("drift", apply.drift != Drift::default()),
             ("services", !services.is_empty()),
         ];
         set.into_iter().filter(|(_, written)| *written).map(|(what, _)| what).collect()

@@ -5,10 +5,12 @@ mod answers;
 mod configure;
 mod gateway;
 mod inputs;
+mod names;
 mod start;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +78,9 @@ struct Driver {
     looks: mpsc::Sender<Look>,
     orders: mpsc::Sender<Order>,
     keeper: mpsc::Sender<Incoming>,
+    services: Option<Arc<Mutex<Services>>>,
+    /// Whom the LAN's DNS asks, and when that was last looked at.
+    forwarders: (Vec<IpAddr>, Instant),
     /// A config whose routes are on their way into the kernel.
     changing: Option<Change>,
     /// Counts configs, so that a late reading is not taken for another uplink's.
@@ -180,7 +185,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
     // The kernel does one listing at a time for each handle; those of others are refused.
     let open = || Netlink::open().map_err(|source| RunError::Kernel { source });
-    let parts = Parts { changes: open()?, looks: open()?, driver: asks, filter: replace, services };
+    let parts = Parts { changes: open()?, looks: open()?, driver: asks, filter: replace, services: services.clone() };
     let (keeping, commands, deeds) = opened.keeper(parts);
     let office_ports = keeping.office_ports();
     tokio::spawn(keeping.run(commands, keeper_in, deeds));
@@ -227,6 +232,8 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         looks,
         orders,
         keeper,
+        services,
+        forwarders: (Vec::new(), Instant::ORIGIN),
         changing: None,
         generation: 0,
         awake,
@@ -357,6 +364,7 @@ impl Driver {
         }
         self.prober.judge_certificate_dates(clock::wall_ms().is_some());
         self.usage.save_if_due(now);
+        self.forward_names(now, false);
         self.chronicle.tick(now);
         let dropped = self.control_dropped.0.load(Ordering::Relaxed);
         let known = std::mem::replace(&mut self.control_dropped.1, dropped);
@@ -422,6 +430,9 @@ impl Driver {
         }
         let config = Arc::clone(&self.world.config);
         self.chronicle.tell(&fact, place, &config, now);
+        if matches!(fact, Fact::Switched { .. }) {
+            self.forward_names(now, true);
+        }
         if matches!(fact, Fact::Transition { .. } | Fact::Switched { .. }) {
             let state = self.internet();
             self.chronicle.internet(state, now);
