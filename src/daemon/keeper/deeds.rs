@@ -75,7 +75,7 @@ impl Keeper {
                     tracing::error!("the config is not in force: {line}");
                 }
                 if let Some(branch) = branch {
-                    self.branch = branch;
+                    (self.branch, self.force) = (branch, target);
                 }
                 self.step(Event::Applied(target, applied)).await;
             }

@@ -32,7 +32,7 @@ use crate::time::Instant;
 use crate::trust::document::Document as _;
 use crate::trust::document::{Seconds, TransitionKind, TransitionReceipt};
 use crate::trust::freshness::Nonces;
-use crate::trust::machine::{self, Advance, Command, Event, Machine, Save, Transition};
+use crate::trust::machine::{self, Advance, Command, Event, Machine, Save, Target, Transition};
 use crate::trust::root::TrustedRoot;
 use crate::trust::store::{Folder, Store, StoreError};
 use deeds::Deed;
@@ -77,6 +77,8 @@ pub(super) struct Keeper {
     safe: Arc<Branch>,
     /// In force, as far as it could be put in force.
     branch: Arc<Branch>,
+    /// What that is. While a change is being applied, still the config from before.
+    force: Target,
     measuring: Option<deeds::Measuring>,
     refused: Option<String>,
     history: VecDeque<Past>,

@@ -17,7 +17,7 @@ use crate::trust::bounded::{List, Text};
 use crate::trust::digest::Digest;
 use crate::trust::document::{self, Assignment, Document as _, EnrolRequest, Nonce, Reference, Tenant, TokenId, Turn};
 use crate::trust::envelope::Kind;
-use crate::trust::machine::{Candidate, Config, Event, Office, State, Timers};
+use crate::trust::machine::{Candidate, Config, Event, Office, State, Target, Timers};
 use crate::trust::refusal::Refusal;
 use crate::trust::request::{self, Purpose, Request, SectionVersion, Status};
 use crate::trust::root::TrustedRoot;
@@ -170,9 +170,9 @@ impl Keeper {
         let keep = self.machine.keep();
         let candidate = self.machine.state().candidate().map(|candidate| candidate.config.resolved);
         let good = keep.good.map(|good| good.resolved);
-        let running = match self.machine.running() {
-            crate::trust::machine::Target::Config(config) => Some(config.resolved),
-            crate::trust::machine::Target::Safe => None,
+        let running = match self.force {
+            Target::Config(config) => Some(config.resolved),
+            Target::Safe => None,
         };
         Status {
             wanted: candidate.or(good),

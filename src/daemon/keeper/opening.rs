@@ -50,6 +50,7 @@ pub(in crate::daemon) struct Opened {
     marks: PathBuf,
     safe: Arc<Branch>,
     branch: Arc<Branch>,
+    force: Target,
     digest: Option<String>,
     warnings: Vec<String>,
 }
@@ -90,17 +91,17 @@ impl Opened {
             warnings.push(format!("numbers of uplinks may change with the next start: {error}"));
         }
         let safe = Arc::new(safe);
-        let (branch, digest) = match machine.running() {
-            Target::Safe => (Arc::clone(&safe), None),
+        let (branch, force, digest) = match machine.running() {
+            Target::Safe => (Arc::clone(&safe), Target::Safe, None),
             target @ Target::Config(config) => match deeds::load(&store, &config) {
                 Ok(mut branch) => {
                     // Said above, if it cannot be kept.
                     marks::keep(&mut branch.gateway, &marks).ok();
-                    (Arc::new(branch), Some(deeds::digest(&target)))
+                    (Arc::new(branch), target, Some(deeds::digest(&target)))
                 }
                 Err(refusal) => {
                     warnings.push(format!("the stored config is not used: {refusal}"));
-                    (Arc::clone(&safe), None)
+                    (Arc::clone(&safe), Target::Safe, None)
                 }
             },
         };
@@ -116,6 +117,7 @@ impl Opened {
             marks,
             safe,
             branch,
+            force,
             digest,
             warnings,
         })
@@ -148,6 +150,7 @@ impl Opened {
             marks: self.marks,
             safe: self.safe,
             branch: self.branch,
+            force: self.force,
             measuring: None,
             refused: None,
             history: VecDeque::new(),

@@ -10,7 +10,7 @@ use crate::trust::machine::{Config, Moment, Signs, StateName, Target, Transition
 impl Keeper {
     pub(super) fn state(&self, now: Instant) -> ConfigState {
         let keep = self.machine.keep();
-        let running = match self.machine.running() {
+        let running = match self.force {
             Target::Config(config) => Some(released(&config)),
             Target::Safe => None,
         };
