@@ -140,6 +140,12 @@ async fn with_a_threshold_of_two_one_person_releases_nothing() {
     for blob in [release.standard, release.way_back.expect("a way back").standard] {
         causeway::office::release::read_standard(&world.store, &root, &blob).await.expect("two signatures");
     }
+    // The first release was signed by one: it is handed out no more, but what goes back to it was signed by two.
+    world.assign(Members::All, true).await;
+    let office = world.serve().await;
+    let mut nantes = world.enrolled(&office, "nantes", 1).await;
+    let back = assignment(&mut world.line(&office).await, &mut nantes, None).await;
+    assert_eq!(back.standard.seq, 4);
     let twice = pending.sign(&second).expect("signed").publish(&world.store, &root, "ben").await;
     assert_eq!(twice.expect_err("once is enough").to_string(), "somebody released 3 in the meantime");
 }

@@ -58,7 +58,9 @@ pub(super) struct Desk {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) release: Release,
-    pub(super) standard: Arc<Content>,
+    /// `None`: its signatures are not enough under the root of today, so no gateway would take it.
+    pub(super) standard: Option<Arc<Content>>,
+    /// And the release that it goes back to.
     pub(super) way_back: Option<(Arc<Content>, u64)>,
 }
 
@@ -266,28 +268,27 @@ impl Desk {
 
     async fn take_rollout(&self, number: u64) -> Result<(), OfficeError> {
         let Some((rollout, _)) = self.store.record::<Rollout>(&layout::rollout(number)).await? else { return Ok(()) };
-        let release = match self.release(rollout.release).await {
-            Ok(release) => release,
-            // Signed under a root that asked for less: gateways would refuse it, and keep what they run.
-            Err(error @ OfficeError::Untrusted { .. }) => {
-                tracing::warn!("roll-out {number} is not handed out: {error}");
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        let Some(release) = release else { return Ok(()) };
+        let Some(release) = self.release(rollout.release).await? else { return Ok(()) };
         let (content, values) = match (rollout.way_back, &release.way_back) {
-            (false, _) => (Arc::clone(&release.standard), Some(release)),
-            (true, Some((content, to))) => (Arc::clone(content), Box::pin(self.release(*to)).await?),
-            (true, None) => return Ok(()),
+            (false, _) => (release.standard.clone(), Some(release)),
+            (true, Some((content, to))) => (Some(Arc::clone(content)), self.release(*to).await?),
+            (true, None) => (None, None),
         };
-        let Some(release) = values else { return Ok(()) };
+        // Gateways would refuse it, and keep what they run.
+        let (Some(content), Some(release)) = (content, values) else {
+            tracing::warn!("roll-out {number} is not handed out: the root of today asks for other signatures");
+            return Ok(());
+        };
         let rollout = Arc::new(rollout);
         let mut orders = self.orders.write().unwrap_or_else(PoisonError::into_inner);
         for site in release.release.sites.keys().filter(|site| rollout.members.contains(site)) {
             let order =
                 Order { rollout: Arc::clone(&rollout), content: Arc::clone(&content), release: Arc::clone(&release) };
             let of_site = orders.entry(site.clone()).or_default();
+            // Read again, because the store failed half-way.
+            if of_site.front().is_some_and(|newest| newest.rollout.number >= number) {
+                continue;
+            }
             of_site.push_front(order);
             of_site.truncate(ORDERS_KEPT);
         }
@@ -304,9 +305,9 @@ impl Desk {
         };
         // Only a preview needs the folder's texts.
         release.files = Vec::new();
-        let standard = Arc::new(self.content(&release.standard).await?);
+        let standard = self.content(&release.standard).await?;
         let way_back = match &release.way_back {
-            Some(way_back) => Some((Arc::new(self.content(&way_back.standard).await?), way_back.to)),
+            Some(way_back) => self.content(&way_back.standard).await?.map(|content| (content, way_back.to)),
             None => None,
         };
         let loaded = Arc::new(Loaded { release, standard, way_back });
@@ -314,16 +315,20 @@ impl Desk {
         Ok(Some(loaded))
     }
 
-    async fn content(&self, blob: &Blob) -> Result<Content, OfficeError> {
-        let standard = read_standard(&self.store, &self.root(), blob).await?;
+    async fn content(&self, blob: &Blob) -> Result<Option<Arc<Content>>, OfficeError> {
+        let standard = match read_standard(&self.store, &self.root(), blob).await {
+            Ok(standard) => standard,
+            Err(OfficeError::Untrusted { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let bytes = self.store.get(&layout::blob(&blob.digest)).await?.map(|found| found.bytes).unwrap_or_default();
-        Ok(Content {
+        Ok(Some(Arc::new(Content {
             blob: *blob,
             bytes: bytes.into(),
             sections: documents::sections(&standard),
             models: standard.models.to_vec(),
             min_firmware: standard.min_firmware,
-        })
+        })))
     }
 
     /// A standard of any roll-out, by its digest.
@@ -331,7 +336,7 @@ impl Desk {
         let releases = self.releases.read().unwrap_or_else(PoisonError::into_inner);
         let contents = releases.values().flat_map(|loaded| {
             let way_back = loaded.way_back.as_ref().map(|(content, _)| content);
-            std::iter::once(&loaded.standard).chain(way_back)
+            loaded.standard.iter().chain(way_back)
         });
         contents.into_iter().find(|content| content.blob.digest == *digest).cloned()
     }
