@@ -148,6 +148,19 @@ impl Fence {
         }
     }
 
+    /// For head office's server, files and ports: the unit has the calls. It reads its keys and settings, writes the
+    /// store, and connects to nobody.
+    #[cfg(feature = "office")]
+    pub fn office(read: &[&Path], store: &Path, bind: &[u16]) -> Self {
+        Self {
+            role: Role::Front,
+            read: read.iter().map(|path| (*path).to_owned()).collect(),
+            write: vec![store.to_owned()],
+            execute: Vec::new(),
+            ports: Some(Ports { bind: bind.to_vec(), connect: Vec::new() }),
+        }
+    }
+
     /// Also lets it read this file or folder.
     #[must_use]
     pub fn reads(mut self, path: &Path) -> Self {

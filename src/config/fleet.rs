@@ -2,6 +2,7 @@
 //! in; which files there are is for the caller to say. Start reading at [`check`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -63,6 +64,10 @@ pub struct Office {
     pub tenant: Name,
     pub addresses: Vec<HttpUrl>,
     pub store: Option<String>,
+    /// Of the server.
+    pub listen: Vec<SocketAddr>,
+    /// Where path proofs are answered.
+    pub responders: Vec<SocketAddr>,
     pub waves: Vec<Wave>,
     pub approvals: u8,
     pub backend: Option<HttpUrl>,

@@ -135,7 +135,9 @@ fn office_toml(tenant: &str, urls: &[String]) -> String {
     let urls: Vec<String> = urls.iter().map(|url| format!("{url:?}")).collect();
     format!(
         "# Head office's own settings; docs/config.md has all keys.\n\n\
-         tenant = {tenant:?}\naddresses = [{}]\nstore = \"store\"\n",
+         tenant = {tenant:?}\naddresses = [{}]\nstore = \"store\"\n\
+         # listen = [\"0.0.0.0:443\"]         # without it: ports that systemd opens, else 443 everywhere\n\
+         # responders = [\"0.0.0.0:7711\"]    # where path proofs are answered (UDP)\n",
         urls.join(", ")
     )
 }

@@ -74,6 +74,11 @@ impl Store {
         Ok(Self { durable: open(true)?, quick: open(false)?, local: Some(Arc::new(local)), place: place.into() })
     }
 
+    /// The folder, if it is one.
+    pub fn local(&self) -> Option<&Path> {
+        self.local.as_deref().map(|local| local.folder.as_path())
+    }
+
     pub fn place(&self) -> &str {
         &self.place
     }

@@ -169,10 +169,10 @@ pub struct AssignArgs {
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Listen here, beside sockets that systemd gives; [::]:443 if there is neither
+    /// Listen here instead of where office.toml says; beside sockets that systemd gives
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<SocketAddr>,
-    /// Answer path proofs here (UDP)
+    /// Answer path proofs here (UDP) instead of where office.toml says
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub responder: Vec<SocketAddr>,
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use super::super::exit::{Exit, Failure, talk};
 use super::Place;
 use super::args::ServeArgs;
+use crate::fence::Fence;
 use crate::office::folder::Folder;
 use crate::office::serve::{Options, inherited, run};
 
@@ -15,12 +16,15 @@ pub(super) fn serve(place: &Place, args: ServeArgs) -> Result<(), Failure> {
     let inherited = inherited().map_err(|error| Failure::new(Exit::Failed, error))?;
     let folder: Folder = place.open()?;
     let ServeArgs { listen, responder } = args;
-    // As systemd gave them, else as asked for, else where everybody looks.
-    let listen = match (inherited.is_empty(), listen.is_empty()) {
-        (true, true) => vec![EVERYWHERE],
-        (_, _) => listen,
-    };
-    let options = Options { store: folder.store()?, state: place.state(), listen, inherited, responders: responder };
+    let or = |asked: Vec<SocketAddr>, written: &[SocketAddr]| if asked.is_empty() { written.to_vec() } else { asked };
+    // What systemd opened is what office.toml would ask for.
+    let mut listen = if inherited.is_empty() { or(listen, &folder.office.listen) } else { listen };
+    if inherited.is_empty() && listen.is_empty() {
+        listen.push(EVERYWHERE);
+    }
+    let responders = or(responder, &folder.office.responders);
+    let options = Options { store: folder.store()?, state: place.state(), listen, inherited, responders };
+    fence(place, &options);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .try_init()
@@ -34,4 +38,14 @@ pub(super) fn serve(place: &Place, args: ServeArgs) -> Result<(), Failure> {
         }
     })?;
     Ok(())
+}
+
+/// Before any thread starts, and before the first byte from outside. A machine without Landlock has the unit's fence.
+fn fence(place: &Place, options: &Options) {
+    let Some(store) = options.store.local() else { return };
+    let ports: Vec<u16> = options.listen.iter().map(SocketAddr::port).collect();
+    let (fleet, state) = (place.fleet(), place.state());
+    if let Err(error) = Fence::office(&[&fleet, &state], store, &ports).enter_files() {
+        talk(&format!("causeway office: no fence around files and ports: {error}\n"));
+    }
 }

@@ -2,6 +2,7 @@
 //! variable is tried at both of its ends, and wherever it meets something else, with the very checks of a gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::config::fleet::{FleetSite, GatewayEntry, Office, Wave};
 use crate::config::model::{Host, Ipv4Mode, Name, limits};
 use crate::config::raw::fleet::{Given, Head, Inventory, Lifecycle, Office as RawOffice, Var};
 use crate::config::raw::read::At;
+use crate::config::raw::services::Endpoint;
 use crate::config::raw::settable::{Fill, wrong_type};
 use crate::config::raw::values::{List, Named};
 use crate::config::raw::{Parts, Standard as RawStandard};
@@ -419,7 +421,14 @@ pub(in crate::config) fn office(raw: &RawOffice, faults: &mut Collector<'_>) -> 
         not_empty(list, list.value.is_empty(), faults);
         super::at_most(list, limits::LIST, faults).iter().map(|at| at.value).collect::<Vec<_>>()
     });
+    let mut endpoints = |list: Option<&At<List<Endpoint>>>| -> Vec<SocketAddr> {
+        let some = list.map(|list| super::at_most(list, limits::RESOLVERS, faults)).unwrap_or_default();
+        some.iter().map(|at| at.value.0).collect()
+    };
+    let (listen, responders) = (endpoints(raw.listen.as_ref()), endpoints(raw.responders.as_ref()));
     Some(Office {
+        listen,
+        responders,
         tenant: raw.tenant.as_ref()?.value.clone(),
         addresses: addresses.iter().map(|at| at.value.clone()).collect(),
         store: raw.store.as_ref().map(|at| at.value.0.clone()),

@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::calendar::Date;
 use super::read::{Node, Value, table, words};
+use super::services::Endpoint;
 use super::text::{Line, Percent, Phone};
 use super::values::{Key, List, Named, Text};
 use super::wire::{Bad, Input, put_count, put_leaf};
@@ -298,6 +299,10 @@ table! {
         waves: optional List<Wave>,
         /// People who must agree to a standard, 1 to 5. Default: 1.
         approvals: optional i64,
+        /// Where the server listens for gateways, ADDRESS:PORT; at most 8. Default: ports that systemd opens, else port 443 everywhere.
+        listen: optional List<Endpoint>,
+        /// Where the server answers path proofs, ADDRESS:PORT; at most 8. Default: nowhere.
+        responders: optional List<Endpoint>,
         /// Where figures are kept.
         metrics: optional Metrics,
     }
