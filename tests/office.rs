@@ -3,6 +3,7 @@
 
 mod office {
     mod bounds;
+    mod commands;
     mod first;
     mod people;
     mod world;
