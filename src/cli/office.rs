@@ -7,12 +7,15 @@ mod make;
 mod serve;
 mod show;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::config;
 use super::exit::{Exit, Failure, print, talk};
+use crate::config::Fault;
+use crate::config::fleet::{Office, check_office_file};
 use crate::office::folder::Folder;
 use crate::office::{Class, OfficeError};
 
@@ -75,13 +78,45 @@ impl Place {
         }
     }
 
+    /// For what compiles nothing: a branch with wrong values is passed over, and said to be.
     fn open(&self) -> Result<Folder, Failure> {
+        let path = self.fleet();
+        let files = self.files()?;
+        let faults = match Folder::open(&path, files.clone()) {
+            Err(OfficeError::Faults(faults)) => faults,
+            opened => return Ok(opened?),
+        };
+        let site = |fault: &Fault| Some(fault.file.strip_prefix("sites/")?.strip_suffix(".toml")?.to_owned());
+        let Some(wrong) = faults.faults.iter().map(site).collect::<Option<BTreeSet<String>>>() else {
+            return Err(OfficeError::Faults(faults).into());
+        };
+        let names: Vec<&str> = wrong.iter().map(String::as_str).collect();
+        talk(&format!("passing over {}: causeway office check says what is wrong\n", names.join(", ")));
+        Ok(Folder::open_without(&path, files, &wrong)?)
+    }
+
+    /// All that the server needs of it.
+    fn settings(&self) -> Result<Office, Failure> {
+        let file = self.fleet().join("office.toml");
+        if !file.exists() {
+            return Err(OfficeError::NoFleet { path: self.fleet() }.into());
+        }
+        let text = config::read(&file).map_err(OfficeError::file("read", &file))?;
+        Ok(check_office_file(&file.display().to_string(), &text).map_err(OfficeError::Faults)?)
+    }
+
+    fn files(&self) -> Result<Vec<(String, String)>, Failure> {
         let path = self.fleet();
         if !path.join("office.toml").exists() {
             return Err(OfficeError::NoFleet { path }.into());
         }
-        let files = config::folder(&path).map_err(OfficeError::file("read", &path))?;
-        Ok(Folder::open(&path, files)?)
+        Ok(config::folder(&path).map_err(OfficeError::file("read", &path))?)
+    }
+
+    /// Without these sites, and why.
+    fn open_without(&self, left_out: &BTreeMap<String, String>) -> Result<Folder, Failure> {
+        let (path, files) = (self.fleet(), self.files()?);
+        Ok(Folder::open_without(&path, files, &left_out.keys().cloned().collect())?)
     }
 }
 

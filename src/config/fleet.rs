@@ -1,7 +1,7 @@
 //! A fleet's folder: the standard, the sites that fill it in, the inventory and the office's own settings. The texts come
 //! in; which files there are is for the caller to say. Start reading at [`check`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use toml::Spanned;
@@ -25,6 +25,8 @@ pub struct Fleet {
     pub sites: Vec<FleetSite>,
     pub gateways: Vec<GatewayEntry>,
     pub office: Option<Office>,
+    /// Sites of the inventory that are passed over.
+    pub left_out: BTreeSet<String>,
 }
 
 /// What all branches share, ready to be signed.
@@ -149,11 +151,20 @@ pub fn compare(old: &Fleet, new: &Fleet) -> Result<Vec<Group>, SectionError> {
 /// Reads and checks a fleet. `files` are names relative to the folder, with `/`, and their texts; others than those of a
 /// fleet are passed over. All faults are given, file by file.
 pub fn check(folder: &str, files: &[(String, String)]) -> Result<Fleet, Faults> {
+    check_without(folder, files, &BTreeSet::new())
+}
+
+/// The same as if these sites were not there: what is wrong with them keeps nobody else waiting.
+pub fn check_without(folder: &str, files: &[(String, String)], left_out: &BTreeSet<String>) -> Result<Fleet, Faults> {
+    let is_left_out = |name: &str| {
+        let site = name.strip_prefix("sites/").and_then(|name| name.strip_suffix(".toml"));
+        site.is_some_and(|site| left_out.contains(site))
+    };
     let mut known: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    known.retain(|(name, _)| part(name).is_some());
+    known.retain(|(name, _)| part(name).is_some() && !is_left_out(name));
     known.sort_by_key(|(name, _)| (part(name), *name));
     let mut faults = Collector::of(Author::Office, known);
-    let fleet = read(&mut faults);
+    let fleet = read(&mut faults, left_out);
     match fleet {
         Some(fleet) if faults.count() == 0 => Ok(fleet),
         Some(_) | None => Err(faults.into_faults(folder)),
@@ -170,6 +181,20 @@ pub fn check_standard_file(name: &str, text: &str) -> Result<Standard, Faults> {
         .and_then(|checked| compile(&checked, &mut faults));
     match standard {
         Some(standard) if faults.count() == 0 => Ok(standard),
+        Some(_) | None => Err(faults.into_faults(name)),
+    }
+}
+
+/// Head office's settings alone: a server starts whatever somebody is writing into the rest of the folder.
+pub fn check_office_file(name: &str, text: &str) -> Result<Office, Faults> {
+    let mut faults = Collector::of(Author::Office, [(name, text)]);
+    let sources = faults.sources();
+    let office = tables(&sources, &mut faults)
+        .and_then(|mut tables| tables.pop())
+        .and_then(|(source, table)| root::<raw::fleet::Office>(source.base, table, &mut faults))
+        .and_then(|raw| check_office(&raw, &mut faults));
+    match office {
+        Some(office) if faults.count() == 0 => Ok(office),
         Some(_) | None => Err(faults.into_faults(name)),
     }
 }
@@ -196,7 +221,7 @@ fn part(name: &str) -> Option<Part> {
     }
 }
 
-fn read(faults: &mut Collector<'_>) -> Option<Fleet> {
+fn read(faults: &mut Collector<'_>, left_out: &BTreeSet<String>) -> Option<Fleet> {
     let sources = faults.sources();
     for (wanted, file) in [(Part::Standard, "standard.toml"), (Part::Inventory, "inventory.toml")] {
         if !sources.iter().any(|source| part(source.name) == Some(wanted)) {
@@ -222,10 +247,39 @@ fn read(faults: &mut Collector<'_>) -> Option<Fleet> {
     let inventory = inventory.and_then(|(source, table)| root::<raw::fleet::Inventory>(source.base, table, faults));
     let office = office.and_then(|(source, table)| root::<raw::fleet::Office>(source.base, table, faults));
     let office = office.and_then(|raw| check_office(&raw, faults));
-    let (standard, inventory) = (standard?, inventory?);
+    let (standard, mut inventory) = (standard?, inventory?);
+    let left_out = leave_out(&mut inventory, left_out);
     let gateways = standard.gateways(&inventory, faults);
     let sites = standard.sites(&inventory, &sites, faults);
-    Some(Fleet { standard: compile(&standard, faults)?, sites, gateways, office })
+    Some(Fleet { standard: compile(&standard, faults)?, sites, gateways, office, left_out })
+}
+
+/// Takes these sites out of the inventory, with their gateways and contracts; gives those that were there.
+fn leave_out(inventory: &mut raw::fleet::Inventory, left_out: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_out = |site: &Name| left_out.contains(site.as_str());
+    let mut found = BTreeSet::new();
+    if let Some(sites) = &mut inventory.sites {
+        sites.value.entries.retain(|entry| {
+            let out = is_out(&entry.name.value);
+            if out {
+                found.insert(entry.name.value.to_string());
+            }
+            !out
+        });
+    }
+    if let Some(gateways) = &mut inventory.gateways {
+        gateways.value.entries.retain(|entry| {
+            let site = entry.value.as_ref().and_then(|gateway| gateway.site.as_ref());
+            !site.is_some_and(|site| is_out(&site.value))
+        });
+    }
+    if let Some(contracts) = &mut inventory.contracts {
+        contracts.value.entries.retain(|entry| {
+            let line = entry.value.as_ref().and_then(|contract| contract.line.as_ref());
+            !line.and_then(|line| line.value.site.as_ref()).is_some_and(|site| is_out(&site.value))
+        });
+    }
+    found
 }
 
 fn read_standard(table: DeTable<'_>, faults: &mut Collector<'_>) -> Option<Checked> {

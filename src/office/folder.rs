@@ -1,5 +1,6 @@
 //! The fleet's folder at head office: what is written there, the keys that lie in it, and the root that it trusts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,16 +30,32 @@ pub struct Folder {
 
 impl Folder {
     pub fn open(path: &Path, files: Vec<(String, String)>) -> Result<Self, OfficeError> {
+        Self::open_without(path, files, &BTreeSet::new())
+    }
+
+    /// Without these sites, which may be wrong.
+    pub fn open_without(
+        path: &Path,
+        files: Vec<(String, String)>,
+        left_out: &BTreeSet<String>,
+    ) -> Result<Self, OfficeError> {
         if !files.iter().any(|(name, _)| name == "office.toml") {
             return Err(OfficeError::NoFleet { path: path.to_owned() });
         }
-        let fleet = fleet::check(&path.display().to_string(), &files).map_err(OfficeError::Faults)?;
+        let fleet = fleet::check_without(&path.display().to_string(), &files, left_out);
+        let fleet = fleet.map_err(OfficeError::Faults)?;
+        if let Some(unknown) = left_out.difference(&fleet.left_out).next() {
+            return Err(OfficeError::Usage {
+                what: format!("there is no site {unknown} to leave out"),
+                hint: "name it as the inventory does".to_owned(),
+            });
+        }
         let office = fleet.office.clone().ok_or_else(|| OfficeError::NoFleet { path: path.to_owned() })?;
         Ok(Self { path: path.to_owned(), files, fleet, office })
     }
 
     pub fn store(&self) -> Result<Store, OfficeError> {
-        Store::open(self.office.store.as_deref().unwrap_or(STORE), &self.path)
+        store(&self.path, &self.office)
     }
 
     /// The newest root, followed from the one that this folder names.
@@ -94,6 +111,11 @@ impl Folder {
         fs::remove_file(&path).map_err(OfficeError::file("remove", &path))?;
         Ok(path)
     }
+}
+
+/// The store that the fleet in this folder has.
+pub fn store(path: &Path, office: &Office) -> Result<Store, OfficeError> {
+    Store::open(office.store.as_deref().unwrap_or(STORE), path)
 }
 
 /// All roots that were followed, first to newest.

@@ -1,13 +1,14 @@
 //! What a release would change: for whom, how much it disturbs, and which gateways would refuse it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::board::{Facts, firmware};
 use super::error::OfficeError;
 use super::folder::Folder;
-use super::release::{before, known_site, newest};
+use super::records::Release;
+use super::release::{before, newest};
 use super::store::Store;
 use crate::config::fleet::{self, Fleet, compare};
 use crate::config::{Change, Disturbance};
@@ -55,16 +56,13 @@ pub async fn preview(
     store: &Store,
     left_out: BTreeMap<String, String>,
 ) -> Result<Preview, OfficeError> {
-    for site in left_out.keys() {
-        known_site(folder, site)?;
-    }
     let newest = newest(store).await?;
     let to = newest.as_ref().map_or(1, |release| release.seq + 2);
     let before = before(store, newest).await?;
     let facts = Facts::read(store).await?;
     let (mut groups, mut uncompared) = (Vec::new(), None);
     if let Some(release) = &before {
-        match fleet::check(&format!("release {}", release.seq), &release.files) {
+        match fleet::check_without(&format!("release {}", release.seq), &release.files, &not_in_it(release)) {
             Ok(old) => groups = alike(&old, &folder.fleet, &left_out)?,
             Err(faults) => uncompared = Some(faults.to_string()),
         }
@@ -74,12 +72,16 @@ pub async fn preview(
         name: folder.fleet.standard.name.to_string(),
         from: before.map(|release| release.seq),
         to,
-        branches: folder.fleet.sites.len() - left_out.len(),
+        branches: folder.fleet.sites.len(),
         groups,
         refusing: refusing(&folder.fleet, &facts, &left_out),
         left_out,
         uncompared,
     })
+}
+
+fn not_in_it(release: &Release) -> BTreeSet<String> {
+    release.left_out.keys().cloned().collect()
 }
 
 fn alike(old: &Fleet, new: &Fleet, left_out: &BTreeMap<String, String>) -> Result<Vec<Alike>, OfficeError> {

@@ -84,6 +84,17 @@ fn from_nothing_to_a_change_and_back() {
     assert_eq!(status["branches"][0]["words"], "no gateway yet: causeway office claim nantes > claim.toml");
     assert!(place.ok(&["audit"]).ends_with("the chain is whole: 4 records\n"));
 
+    // A branch with wrong values keeps nobody else waiting.
+    place.write(
+        "fleet/inventory.toml",
+        "[sites]\nnantes = { name = \"Nantes\", owner = \"Yann\" }\nbrest = { name = \"Brest\", owner = \"Luc\" }\n",
+    );
+    place.write("fleet/sites/brest.toml", "vars = { site_net = \"everywhere\" }\n");
+    assert!(place.fails(64, &["release", "--passphrase-file", "pw"]).contains("site_net"));
+    let released = place.ok(&["release", "--passphrase-file", "pw", "--leave-out", "brest: no address yet"]);
+    assert!(released.starts_with("signed 3 ("), "{released}");
+    assert_eq!(place.ok(&["assign", "all"]), "roll-out 2: 3 goes to all branches\n");
+
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     assert!(place.fails(69, &["serve", "--listen", &address]).contains(&format!("cannot listen on {address}")));

@@ -81,22 +81,33 @@ async fn each_release_has_its_way_back() {
 async fn what_was_left_out_stays_where_it_is() {
     let world = World::new("leftout").await;
     let (site, reason) = left_out("brest: old firmware").expect("right");
+    // Nobody else waits for it, even if its values are wrong.
+    fs::write(world.path.join("fleet/sites/brest.toml"), "vars = { site_net = \"10.1.2.0/20\" }\n").expect("written");
+    let files = causeway::cli::config::folder(&world.path.join("fleet")).expect("read");
+    let open = |left_out: &[&str]| {
+        let left_out = left_out.iter().map(|site| (*site).to_owned()).collect();
+        causeway::office::folder::Folder::open_without(&world.path.join("fleet"), files.clone(), &left_out)
+    };
+    assert!(open(&[]).is_err());
+    assert_eq!(open(&["brest", "brst"]).expect_err("a slip").to_string(), "there is no site brst to leave out");
+    let folder = open(&["brest"]).expect("the others are right");
     let words = causeway::office::release::Words {
         leave_out: [(site, reason)].into(),
         author: "anna".to_owned(),
         at: now(),
         ..Default::default()
     };
-    let root = world.root().await;
-    let key = world.release_key().await;
-    let pending = causeway::office::release::prepare(&world.folder(), &world.store, &root, &words, &key).await;
+    let root = folder.root(&world.store).await.expect("a root");
+    let role = causeway::trust::keys::Role::Release;
+    let key = folder.signer(&root, role, None, &mut |_| Ok(super::world::PASSPHRASE.to_owned())).expect("it opens");
+    let pending = causeway::office::release::prepare(&folder, &world.store, &root, &words, &key).await;
     let release = pending.expect("it compiles").publish(&world.store, &root, "anna").await.expect("published");
     assert_eq!(release.left_out["brest"], "old firmware");
     let members = Members::Sites(vec!["brest".to_owned()]);
-    let intent = Intent { members, way_back: false, by: "anna".to_owned(), at: now() };
-    let refused = assign(&world.store, &root, intent).await.expect_err("it was left out");
+    let intent = |members| Intent { members, way_back: false, by: "anna".to_owned(), at: now() };
+    let refused = assign(&world.store, &root, intent(members)).await.expect_err("it was left out");
     assert_eq!(refused.to_string(), "brest was left out of release 1: old firmware");
-    world.assign(Members::All, false).await;
+    assign(&world.store, &root, intent(Members::All)).await.expect("handed out");
     let facts = Facts::read(&world.store).await.expect("read");
     assert_eq!((facts.wanted("brest"), facts.wanted("nantes")), (None, Some(1)));
     assert!(left_out("brest").is_err() && left_out("brest: ").is_err());

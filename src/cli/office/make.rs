@@ -1,5 +1,6 @@
 //! The commands that make something: keys, releases, claims, roll-outs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -78,8 +79,8 @@ pub(super) fn check(place: &Place, json: bool) -> Result<u8, Failure> {
 
 pub(super) async fn release(place: &Place, args: ReleaseArgs) -> Result<u8, Failure> {
     let ReleaseArgs { ticket, author, leave_out, assign, key, passphrase, json } = args;
-    let (folder, store, root) = open(place).await?;
     let leave_out = leave_out.iter().map(|text| left_out(text)).collect::<Result<_, _>>()?;
+    let (folder, store, root) = open_without(place, &leave_out).await?;
     let signer = signer(&folder, &root, key.as_deref(), passphrase.passphrase_file.as_deref())?;
     let words = Words { ticket, author: author.unwrap_or_else(by), leave_out, at: now() };
     let pending = prepare(&folder, &store, &root, &words, &signer).await?;
@@ -164,7 +165,18 @@ async fn hand_out(store: &Store, root: &TrustedRoot, members: Members, way_back:
 
 /// The folder, its store and the newest root.
 pub(super) async fn open(place: &Place) -> Result<(Folder, Store, TrustedRoot), Failure> {
-    let folder = place.open()?;
+    join(place.open()?).await
+}
+
+/// The same for what compiles every branch but these.
+pub(super) async fn open_without(
+    place: &Place,
+    left_out: &BTreeMap<String, String>,
+) -> Result<(Folder, Store, TrustedRoot), Failure> {
+    join(place.open_without(left_out)?).await
+}
+
+async fn join(folder: Folder) -> Result<(Folder, Store, TrustedRoot), Failure> {
     let store = folder.store()?;
     let root = folder.root(&store).await?;
     Ok((folder, store, root))

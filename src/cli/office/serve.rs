@@ -6,7 +6,7 @@ use super::super::exit::{Exit, Failure, talk};
 use super::Place;
 use super::args::ServeArgs;
 use crate::fence::Fence;
-use crate::office::folder::Folder;
+use crate::office::folder::store;
 use crate::office::serve::{Options, inherited, run};
 
 /// Both families.
@@ -14,16 +14,17 @@ const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 
 pub(super) fn serve(place: &Place, args: ServeArgs) -> Result<(), Failure> {
     let inherited = inherited().map_err(|error| Failure::new(Exit::Failed, error))?;
-    let folder: Folder = place.open()?;
+    let office = place.settings()?;
+    let store = store(&place.fleet(), &office)?;
     let ServeArgs { listen, responder } = args;
     let or = |asked: Vec<SocketAddr>, written: &[SocketAddr]| if asked.is_empty() { written.to_vec() } else { asked };
     // What systemd opened is what office.toml would ask for.
-    let mut listen = if inherited.is_empty() { or(listen, &folder.office.listen) } else { listen };
+    let mut listen = if inherited.is_empty() { or(listen, &office.listen) } else { listen };
     if inherited.is_empty() && listen.is_empty() {
         listen.push(EVERYWHERE);
     }
-    let responders = or(responder, &folder.office.responders);
-    let options = Options { store: folder.store()?, state: place.state(), listen, inherited, responders };
+    let responders = or(responder, &office.responders);
+    let options = Options { store, state: place.state(), listen, inherited, responders };
     fence(place, &options);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

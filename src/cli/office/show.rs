@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::exit::{Exit, Failure};
 use super::args::{KeysCommand, PreviewArgs};
-use super::make::open;
+use super::make::{open, open_without};
 use super::{Place, say, say_json};
 use crate::config::{Change, Disturbance};
 use crate::office::audit::{self, Act, AuditRecord};
@@ -21,8 +21,8 @@ use crate::trust::keys::Role;
 const NAMES: usize = 4;
 
 pub(super) async fn preview(place: &Place, args: PreviewArgs) -> Result<u8, Failure> {
-    let (folder, store, _) = open(place).await?;
     let leave_out = args.leave_out.iter().map(|text| left_out(text)).collect::<Result<_, _>>()?;
+    let (folder, store, _) = open_without(place, &leave_out).await?;
     let preview = compared(&folder, &store, leave_out).await?;
     if args.json { say_json(&preview) } else { say(&in_words(&preview)) }
 }
