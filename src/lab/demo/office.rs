@@ -12,7 +12,7 @@ use crate::config::model::Family;
 use crate::lab::addresses::{self as plan, port};
 use crate::lab::clients::udp::Flow;
 use crate::lab::clock;
-use crate::lab::error::LabError;
+use crate::lab::error::{Doing as _, LabError};
 use crate::lab::fleet::{Fleet, Member, Standard};
 use crate::lab::print::{Style, write};
 use crate::lab::scenario::run::{UNDER_WAY, state_folder};
@@ -36,7 +36,8 @@ const RATE: u32 = 200;
 pub(super) fn tell(style: Style, out: &mut dyn Write) -> Result<Vec<Promise>, LabError> {
     write(out, &style.head("5  Head office: three branches, one standard"))?;
     let begun = clock::now();
-    let mut fleet = Fleet::build(&state_folder()?.join("fleet"))?;
+    let program = std::env::current_exe().doing(|| "find this program".to_owned())?;
+    let mut fleet = Fleet::build(&state_folder()?.join("fleet"), &program)?;
     fleet.write_sites()?;
     let mut standard = Standard::first();
     fleet.write_standard(&standard)?;
@@ -58,7 +59,7 @@ pub(super) fn tell(style: Style, out: &mut dyn Write) -> Result<Vec<Promise>, La
         said(out, &format!("{:<6} the till got {} from the branch's DHCP", member.name, lease.address))?;
         tills.push(Flow::start(&till.host, SocketAddr::new(plan::far(Family::V4), port::ECHO), RATE)?);
     }
-    let mut promises = vec![good_change(&fleet, &mut standard, &tills, style, out)?].concat();
+    let mut promises = good_change(&fleet, &mut standard, &tills, style, out)?;
     promises.extend(bad_changes(&fleet, &mut standard, style, out)?);
     Ok(promises)
 }

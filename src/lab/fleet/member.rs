@@ -110,6 +110,10 @@ impl Member {
         end(&mut self.front);
     }
 
+    pub fn kill_daemon(&mut self) {
+        end(&mut self.run);
+    }
+
     /// `causeway WORDS…` on the gateway.
     pub fn operate(&self, words: &[&str]) -> Result<String, LabError> {
         let socket = self.socket();

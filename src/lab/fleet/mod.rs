@@ -49,8 +49,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Head office with its keys and the folder of the fleet; the branches are there, but not claimed yet.
-    pub fn build(folder: &Path) -> Result<Self, LabError> {
-        let program = std::env::current_exe().doing(|| "find this program".to_owned())?;
+    pub fn build(folder: &Path, program: &Path) -> Result<Self, LabError> {
         let internet = Site::internet()?;
         let targets: String =
             (1..=2).map(|number| format!("address add {}/32 dev lo\n", plan::target(Family::V4, number))).collect();
@@ -70,7 +69,7 @@ impl Fleet {
             internet,
             office,
             folder: folder.to_owned(),
-            program,
+            program: program.to_owned(),
             serve: None,
             responder_key: String::new(),
             _servers: servers,
