@@ -122,6 +122,10 @@ async fn daemon(mut requests: mpsc::Receiver<Incoming>) -> Told {
             | Request::Use { .. }
             | Request::UseAutomatic
             | Request::Unlock
+            | Request::ConfigState
+            | Request::ConfigConfirm
+            | Request::ConfigRollBack
+            | Request::ConfigRetry
             | Request::Drill { .. } => Reply::Version("0.1.0".to_owned()),
         };
         let _ = reply.send(answer.into());

@@ -120,6 +120,10 @@ fn the_fenced_process_reaches_head_office_and_gives_way_when_its_port_changes() 
             | Request::UseAutomatic
             | Request::Lock
             | Request::Unlock
+            | Request::ConfigState
+            | Request::ConfigConfirm
+            | Request::ConfigRollBack
+            | Request::ConfigRetry
             | Request::Drill { .. } => return support::answer(incoming, live),
         }))
     });

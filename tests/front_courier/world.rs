@@ -224,6 +224,10 @@ fn daemon(
                         | Request::UseAutomatic
                         | Request::Lock
                         | Request::Unlock
+                        | Request::ConfigState
+                        | Request::ConfigConfirm
+                        | Request::ConfigRollBack
+                        | Request::ConfigRetry
                         | Request::Drill { .. }) => panic!("the courier asks for {other:?}"),
                     };
                     let _ = reply.send(answer);
