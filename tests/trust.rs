@@ -7,6 +7,7 @@ mod trust {
     mod corpus;
     mod disk;
     mod fixture;
+    mod lockout;
     mod model;
     mod order;
     mod powercut;

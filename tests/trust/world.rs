@@ -1,7 +1,7 @@
 //! A branch as the machine sees it: a kernel that does what it is told or not, uplinks that live or die, a disk that
 //! takes records or refuses them. Everything follows from a seed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use causeway::time::Instant;
@@ -75,6 +75,8 @@ pub(super) struct World {
     pub(super) boots: u8,
     /// Contents that cut `lte` off.
     pub(super) bad: BTreeSet<Digest>,
+    /// What is measured while a content is in force, where that is not as [`Self::bad`] and [`Self::dead`] say.
+    pub(super) measures: BTreeMap<Digest, Measurement>,
     pub(super) dead: BTreeSet<&'static str>,
     pub(super) hold: bool,
     /// What the kernel answers to the next `Apply`s.
@@ -97,6 +99,7 @@ impl World {
             force: Target::Safe,
             boots: 1,
             bad: BTreeSet::new(),
+            measures: BTreeMap::new(),
             dead: BTreeSet::new(),
             hold: false,
             kernel: Vec::new(),
@@ -162,6 +165,11 @@ impl World {
     }
 
     pub(super) fn measure(&self) -> Measurement {
+        if let Target::Config(config) = self.force
+            && let Some(measured) = self.measures.get(&config.resolved)
+        {
+            return measured.clone();
+        }
         let cut = match self.force {
             Target::Config(config) => self.bad.contains(&config.resolved),
             Target::Safe => false,

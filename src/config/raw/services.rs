@@ -221,7 +221,7 @@ table! {
         soft: optional Duration,
         /// For head office, 2m to 2h, above `soft`. Default: 15m.
         hard: optional Duration,
-        /// Healthy for this long before the new config is kept, 5m to 24h. Default: 30m.
+        /// Healthy for this long before the new config is kept, 10s to 24h. Default: 30m.
         soak: optional Duration,
     }
 }
