@@ -131,9 +131,9 @@ impl Facts {
             standing: device.map(|device| device.standing),
             wanted,
             running,
-            verdict: verdict.map(verdict_name),
+            verdict: verdict.map(Verdict::name),
             reason: reason.map(Reason::code),
-            state: state.map(state_name),
+            state: state.map(StateName::name),
             unproved,
             seen_at: seen.map(|seen| seen.at).filter(|at| *at > 0),
             words,
@@ -230,26 +230,4 @@ fn words(
 pub fn firmware(version: Firmware) -> String {
     let Firmware { major, minor, patch } = version;
     if patch == 0 { format!("{major}.{minor}") } else { format!("{major}.{minor}.{patch}") }
-}
-
-fn state_name(state: StateName) -> &'static str {
-    match state {
-        StateName::Idle => "idle",
-        StateName::Fetched => "fetched",
-        StateName::Ready => "ready",
-        StateName::Applying => "applying",
-        StateName::Trial => "trial",
-        StateName::Soak => "soak",
-        StateName::RollingBack => "rolling_back",
-        StateName::Quarantine => "quarantine",
-        StateName::Override => "override",
-    }
-}
-
-fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Config => "config",
-        Verdict::External => "external",
-        Verdict::Withdrawn => "withdrawn",
-    }
 }

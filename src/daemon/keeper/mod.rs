@@ -2,6 +2,7 @@
 //! commit-confirm machine, writes its journal, and carries out its commands; it decides nothing that the machine or the
 //! verification does not say.
 
+mod asking;
 mod content;
 mod deeds;
 mod errands;
@@ -195,7 +196,7 @@ impl Keeper {
         let before = self.machine.clone();
         self.step(event).await;
         if self.machine == before {
-            let state = report::state_name(self.machine.state().name());
+            let state = self.machine.state().name().name();
             let refusal = Refusal::new(RefusalKind::NotNow, format!("nothing can be {what} now: the state is {state}"));
             return Reply::Refused(refusal.hint("causeway config why"));
         }

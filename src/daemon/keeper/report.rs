@@ -5,7 +5,7 @@ use super::{Keeper, Past as Passed, clock};
 use crate::control::keeping::{ConfigState, OfficeState, Past, Released, Returned, Seen, WitnessState};
 use crate::control::status::Moment as At;
 use crate::time::Instant;
-use crate::trust::machine::{Config, Moment, Signs, StateName, Target, Transition, Verdict, Witness};
+use crate::trust::machine::{Config, Moment, Signs, Target, Transition, Witness};
 
 impl Keeper {
     pub(super) fn state(&self, now: Instant) -> ConfigState {
@@ -18,7 +18,7 @@ impl Keeper {
         let evidence = &keep.evidence;
         ConfigState {
             office: self.office_state(now),
-            state: state_name(self.machine.state().name()).to_owned(),
+            state: self.machine.state().name().name().to_owned(),
             wanted: waiting.map(|candidate| released(&candidate.config)).or_else(|| running.clone()),
             running,
             previous: keep.previous.as_ref().map(released),
@@ -26,7 +26,7 @@ impl Keeper {
                 epoch: last.released.epoch,
                 seq: last.released.seq,
                 reason: last.reason.code().to_owned(),
-                verdict: last.verdict.map(|verdict| verdict_name(verdict).to_owned()),
+                verdict: last.verdict.map(|verdict| verdict.name().to_owned()),
                 tried_seconds: evidence.tried_for,
             }),
             evidence: evidence.uplinks().iter().map(witness).collect(),
@@ -75,11 +75,11 @@ fn told(past: &Passed, now: Instant) -> Past {
     let Transition { from, to, candidate, reason, verdict, .. } = past.transition;
     Past {
         at: At::of(past.at, now, clock::wall_ms()),
-        from: state_name(from).to_owned(),
-        to: state_name(to).to_owned(),
+        from: from.name().to_owned(),
+        to: to.name().to_owned(),
         seq: candidate.map(|candidate| candidate.config.released.seq),
         reason: reason.map(|reason| reason.code().to_owned()),
-        verdict: verdict.map(|verdict| verdict_name(verdict).to_owned()),
+        verdict: verdict.map(|verdict| verdict.name().to_owned()),
     }
 }
 
@@ -87,34 +87,12 @@ fn told(past: &Passed, now: Instant) -> Past {
 pub(super) fn sentence(transition: &Transition) -> String {
     let Transition { from, to, candidate, reason, verdict, attempt: _ } = transition;
     let what = candidate.map_or_else(|| "config".to_owned(), |it| format!("standard {}", it.config.released.seq));
-    let mut text = format!("{what}: {} → {}", state_name(*from), state_name(*to));
+    let mut text = format!("{what}: {} → {}", from.name(), to.name());
     if let Some(reason) = reason {
         text.push_str(&format!(", {}", reason.code()));
     }
     if let Some(verdict) = verdict {
-        text.push_str(&format!(", verdict {}", verdict_name(*verdict)));
+        text.push_str(&format!(", verdict {}", verdict.name()));
     }
     text
-}
-
-pub(super) fn state_name(name: StateName) -> &'static str {
-    match name {
-        StateName::Idle => "idle",
-        StateName::Fetched => "fetched",
-        StateName::Ready => "ready",
-        StateName::Applying => "applying",
-        StateName::Trial => "trial",
-        StateName::Soak => "soak",
-        StateName::RollingBack => "rolling_back",
-        StateName::Quarantine => "quarantine",
-        StateName::Override => "override",
-    }
-}
-
-fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Config => "config",
-        Verdict::External => "external",
-        Verdict::Withdrawn => "withdrawn",
-    }
 }

@@ -86,6 +86,22 @@ pub enum StateName {
     Override,
 }
 
+impl StateName {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Fetched => "fetched",
+            Self::Ready => "ready",
+            Self::Applying => "applying",
+            Self::Trial => "trial",
+            Self::Soak => "soak",
+            Self::RollingBack => "rolling_back",
+            Self::Quarantine => "quarantine",
+            Self::Override => "override",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     state: State,

@@ -64,6 +64,16 @@ pub enum Verdict {
     Withdrawn,
 }
 
+impl Verdict {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::External => "external",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
 impl Reason {
     pub const fn class(self) -> Class {
         match self {
