@@ -87,6 +87,8 @@ pub enum Command {
     Unlock,
     /// Prove a backup: move new sessions to it, ask its targets, return
     Drill { uplink: String },
+    /// What to do, step by step: a page per alert and everyday task; without a name, their names
+    Runbook { name: Option<String> },
     /// The release of this program and of the daemon
     Version {
         #[arg(long)]
@@ -248,6 +250,33 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// A command in a runbook that does not exist is found out when it is needed most.
+    #[cfg(feature = "office")]
+    #[test]
+    fn every_command_in_a_runbook_exists() {
+        let mut commands = 0;
+        for (name, text) in crate::telemetry::runbooks::RUNBOOKS {
+            for span in text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("causeway")) {
+                let parsed = Args::try_parse_from(span.split_whitespace());
+                assert!(parsed.is_ok(), "{name}: `{span}`: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+                commands += 1;
+            }
+        }
+        assert!(commands > 50, "{commands}");
+    }
+
+    #[test]
+    fn a_runbook_that_another_names_exists() {
+        for (name, text) in crate::telemetry::runbooks::RUNBOOKS {
+            let named = text.split("causeway runbook ").chain(text.split("see ")).chain(text.split("See ")).skip(1);
+            for other in named {
+                let other: String = other.chars().take_while(char::is_ascii_alphabetic).collect();
+                let is_name = other.chars().filter(char::is_ascii_uppercase).count() > 1;
+                assert!(!is_name || crate::telemetry::runbooks::find(&other).is_some(), "{name} names {other}");
+            }
+        }
     }
 
     #[test]

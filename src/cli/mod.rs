@@ -26,6 +26,7 @@ use exit::{Exit, Failure};
 use render::View;
 
 use crate::control::protocol::Request;
+use crate::telemetry::runbooks::{self, RUNBOOKS};
 
 /// The whole program.
 pub fn run() -> ExitCode {
@@ -53,6 +54,7 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Lock => ask::change(&socket, &Request::Lock),
         Command::Unlock => ask::change(&socket, &Request::Unlock),
         Command::Drill { uplink } => ask::change(&socket, &Request::Drill { uplink }),
+        Command::Runbook { name } => runbook(name.as_deref()),
         Command::Version { json } => ask::version(&socket, json),
         Command::Front(args) => front(args, &socket),
         Command::Run(args) => daemon::run(args, &socket),
@@ -89,6 +91,16 @@ fn front(args: FrontArgs, socket: &Path) -> Result<(), Failure> {
     }
     let options = crate::front::Options { socket: socket.to_owned(), listen };
     crate::front::http::run(options).map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+fn runbook(name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else {
+        return RUNBOOKS.iter().try_for_each(|(name, _)| exit::print(&format!("{name}\n")));
+    };
+    let text = runbooks::find(name).ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("there is no runbook {name:?}")).hint("causeway runbook lists their names")
+    })?;
+    exit::print(text)
 }
 
 fn config_check(file: &Path, json: bool) -> Result<ExitCode, Failure> {

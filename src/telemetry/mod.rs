@@ -10,6 +10,7 @@ pub mod io;
 pub mod limit;
 pub mod narrator;
 pub mod recent;
+pub mod runbooks;
 pub(crate) mod words;
 
 #[cfg(test)]
