@@ -1,14 +1,14 @@
 # What a developer types. `make test` is all that CI runs; nothing here needs more than Debian and a Rust toolchain.
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo check test lints units scenarios sim fuzz bench supply audit clean
+.PHONY: help deps build demo check pictures test lints units scenarios sim fuzz bench supply audit clean
 
 # Overridden on the command line: make sim HOURS=1000000, make fuzz FOR=300
 HOURS ?= 10000
 FOR ?= 60
 # The Debian packages used, each with the command or file by which it is found. nft names protocols from netbase. dnsmasq serves
-# the networks, udhcpc is the client that the lab asks with.
-NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc
+# the networks, udhcpc is the client that the lab asks with. A real Prometheus holds the rules and dashboards to their word.
+NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc promtool:prometheus amtool:prometheus-alertmanager
 
 target := $(or $(CARGO_TARGET_DIR),target)
 release := $(target)/release/causeway
@@ -62,6 +62,10 @@ fuzz: ## each parser of foreign bytes: make fuzz FOR=60 (seconds each; needs nig
 bench: build ## the figures the design promises, measured on the binary that the image gets
 	cargo build --profile image --locked --no-default-features
 	CAUSEWAY_PROGRAM=$(abspath $(target)/image/causeway) $(release) lab bench
+
+pictures: deps ## docs/pictures/ again: each dashboard, drawn from the scripted outage (needs chromium)
+	@tools/deps chromium:chromium
+	CAUSEWAY_PICTURES=1 cargo test --locked --test watched pictures
 
 supply: ## licences, sources, duplicates and banned crates, as deny.toml says
 	cargo test --locked --test supply

@@ -260,7 +260,11 @@ mod tests {
         for (name, text) in crate::telemetry::runbooks::RUNBOOKS {
             for span in text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("causeway")) {
                 let parsed = Args::try_parse_from(span.split_whitespace());
-                assert!(parsed.is_ok(), "{name}: `{span}`: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+                assert!(
+                    parsed.is_ok(),
+                    "{name}: `{span}`: {}",
+                    parsed.err().map(|error| error.to_string()).unwrap_or_default()
+                );
                 commands += 1;
             }
         }
