@@ -18,7 +18,7 @@ fn front(socket: PathBuf) -> SocketAddr {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-        let front = Arc::new(Front::new(Options { socket, listen }));
+        let front = Arc::new(Front::new(Options { socket, listen, why: causeway::cli::why }));
         runtime.block_on(front.serve(|address| listening.send(address).expect("the test waits")));
     });
     told.recv_timeout(Duration::from_secs(10)).expect("it listens")

@@ -9,12 +9,13 @@ use source::{Source, sources};
 const EDGES: [&str; 7] = ["io", "netlink", "nft", "conntrack", "programs", "store", "spool"];
 
 /// What joins edges and logic: may use all of both.
-const JOINS: [&str; 10] = [
+const JOINS: [&str; 11] = [
     "src/main.rs",
     "src/cli/",
     "src/daemon/",
     "src/fence",
-    "src/front/http.rs",
+    "src/inherited.rs",
+    "src/front/http",
     "src/front/client",
     "src/lab/",
     "src/office/",

@@ -20,12 +20,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use args::{Args, Color, Command, ConfigCommand, FrontArgs};
 use exit::{Exit, Failure};
 use render::View;
 
 use crate::control::protocol::Request;
+use crate::control::status::Status;
 use crate::telemetry::runbooks::{self, RUNBOOKS};
 
 /// The whole program.
@@ -87,9 +90,9 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
 fn front(args: FrontArgs, socket: &Path) -> Result<(), Failure> {
     let mut listen = args.listen;
     if let (true, Some(file)) = (listen.is_empty(), &args.config) {
-        listen = crate::front::addresses(&daemon::read(file)?.0.gateway);
+        listen = crate::front::metrics_addresses(&daemon::read(file)?.0.gateway);
     }
-    let options = crate::front::Options { socket: socket.to_owned(), listen };
+    let options = crate::front::Options { socket: socket.to_owned(), listen, why };
     crate::front::http::run(options).map_err(|error| Failure::new(Exit::Failed, error))
 }
 
@@ -101,6 +104,13 @@ fn runbook(name: Option<&str>) -> Result<(), Failure> {
         Failure::new(Exit::Failed, format!("there is no runbook {name:?}")).hint("causeway runbook lists their names")
     })?;
     exit::print(text)
+}
+
+/// As `causeway why`, in the branch's own time.
+pub fn why(status: &Status, zone: &TimeZone) -> String {
+    let today = status.wall_ms.and_then(|wall| Timestamp::from_millisecond(i64::try_from(wall).ok()?).ok());
+    let today = today.map(|now| now.to_zoned(zone.clone()).date());
+    render::why::all(status, &View { color: false, zone: zone.clone(), today })
 }
 
 fn config_check(file: &Path, json: bool) -> Result<ExitCode, Failure> {

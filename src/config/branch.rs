@@ -34,7 +34,6 @@ impl Branch {
         let set = [
             ("limit_down", networks.iter().any(|network| network.limit_down.is_some())),
             ("push", reports.push),
-            ("status_page_on", !reports.status_page_on.is_empty()),
             ("access", *access != Access::default()),
             ("must_work", !apply.must_work.is_empty()),
             ("drift", apply.drift != Drift::default()),
@@ -142,7 +141,7 @@ pub struct DnsRoute {
     pub servers: Vec<IpAddr>,
 }
 
-/// Figures for head office and staff; who may read `/metrics` stands in [`Gateway::telemetry`].
+/// Figures for head office and staff; who may read `/metrics` and the status page stands in [`Gateway::telemetry`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reports {
     /// Figures are sent to head office.
@@ -150,8 +149,6 @@ pub struct Reports {
     pub every: Duration,
     /// While the line in use is metered.
     pub metered_every: Duration,
-    /// Networks on whose gateway address the status page is served.
-    pub status_page_on: Vec<Name>,
 }
 
 impl Reports {

@@ -395,17 +395,18 @@ fn served(old: &Gateway, new: &Gateway, changes: &mut Changes) {
     let on = (&old.telemetry.metrics_on, &new.telemetry.metrics_on);
     changes.value(Disturbance::None, "telemetry: metrics_on", &listed(on.0), &listed(on.1));
     changes.value(Disturbance::None, "telemetry: metrics_port", &port(old), &port(new));
+    let on = (&old.telemetry.status_page_on, &new.telemetry.status_page_on);
+    changes.value(Disturbance::None, "telemetry: status_page_on", &listed(on.0), &listed(on.1));
 }
 
 fn reports(old: &Reports, new: &Reports, changes: &mut Changes) {
-    let Reports { push, every, metered_every, status_page_on } = new;
+    let Reports { push, every, metered_every } = new;
     let to = |push: bool| if push { "office" } else { "off" };
     let none = Disturbance::None;
     changes.value(none, "telemetry: push", to(old.push), to(*push));
     changes.value(none, "telemetry: every", &words::duration(old.every), &words::duration(*every));
     let (before, after) = (words::duration(old.metered_every), words::duration(*metered_every));
     changes.value(none, "telemetry: metered_every", &before, &after);
-    changes.value(none, "telemetry: status_page_on", &listed(&old.status_page_on), &listed(status_page_on));
 }
 
 fn access(old: &Access, new: &Access, changes: &mut Changes) {

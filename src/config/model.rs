@@ -772,9 +772,13 @@ pub struct Telemetry {
     /// Networks on whose gateway address `/metrics` is served; none by default.
     pub metrics_on: Vec<Name>,
     pub metrics_port: u16,
+    /// Networks on whose gateway address the status page is served; none by default.
+    pub status_page_on: Vec<Name>,
 }
 
 impl Telemetry {
+    /// Of the status page: what a browser asks when somebody types a name.
+    pub const PAGE_PORT: u16 = 80;
     /// Registered by nobody in the exporter port list next to it; free on Debian.
     pub const METRICS_PORT: u16 = 9620;
 }

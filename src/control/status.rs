@@ -167,6 +167,9 @@ pub struct FamilyStatus {
     pub evidence: Evidence,
     /// The last answer or other proof of life.
     pub last_life_ago_ms: Option<u64>,
+    /// Between two probes, as things are.
+    #[serde(default)]
+    pub interval_ms: u64,
     /// Over the quality window, from settled probes only; 0.0 to 1.0.
     pub loss: Option<f32>,
     pub rtt_p50_ms: Option<f32>,
@@ -463,4 +466,13 @@ pub struct ConfigStatus {
     pub metrics_on: Vec<String>,
     /// TCP ports of head office, which `front` may connect to.
     pub office_ports: Vec<u16>,
+    /// Where `front` serves the status page: address and port.
+    #[serde(default)]
+    pub status_page_on: Vec<String>,
+    /// Of what staff reads, ISO 639-1; absent: English.
+    pub language: Option<String>,
+    /// Of the branch, a name of the time zone database; absent: that of the system.
+    pub timezone: Option<String>,
+    /// The branch's telephone.
+    pub phone: Option<String>,
 }

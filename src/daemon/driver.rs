@@ -29,7 +29,7 @@ use super::keeper::{Opened, Parts, REQUESTS};
 use super::meter::{self, Order, Reading};
 use super::recorder::{Recorder, Recording};
 use super::usage::Usage;
-use super::{Options, RunError, World, clock};
+use super::{Options, RunError, World, clock, report};
 use crate::apply::desired::Selections;
 use crate::apply::services::Services;
 use crate::apply::switch::Rescan;
@@ -118,7 +118,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         Opened::open(&options.state, &runtime, options.claim.as_deref(), &options.hardware, options.config.clone())
             .map_err(|source| RunError::Keeper { source })?;
     let (branch, signed) = opened.branch();
-    let config = Arc::new(branch.gateway.clone());
+    let (config, place) = (Arc::new(branch.gateway.clone()), branch.place.clone());
     let config_digest = signed.map_or_else(|| options.config_digest.clone(), str::to_owned);
     let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
     let mut monitor = Monitor::open(RECEIVE_BUFFER).map_err(|source| RunError::Kernel { source })?;
@@ -211,9 +211,8 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         config: ConfigStatus {
             file: options.config_file.display().to_string(),
             digest: config_digest,
-            applied: crate::control::status::Moment::default(),
-            metrics_on: crate::front::addresses(&config).iter().map(ToString::to_string).collect(),
             office_ports,
+            ..report::shown(&config, &place)
         },
         warnings,
         switches,

@@ -1,18 +1,22 @@
 //! The one [`Status`], made from the engine and the chronicle when somebody asks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::chronicle::Chronicle;
 use super::clock;
 use super::gateways::Gateways;
 use super::usage::Usage;
-use crate::config::model::{Family, PathId, TargetId, UplinkId};
+use crate::config::branch::Place;
+use crate::config::model::{Family, Gateway, PathId, TargetId, UplinkId};
 use crate::control::status::*;
 use crate::engine::Engine;
+use crate::front;
 use crate::health::Verdict;
 use crate::health::line::Line;
 use crate::health::local::{Gateway as Hop, Link};
 use crate::policy::Selection;
+use crate::probe::Outcome;
 use crate::time::Instant;
 
 /// What else belongs into a status.
@@ -24,6 +28,19 @@ pub(super) struct Around<'a> {
     pub gateways: &'a Gateways,
     pub started: Instant,
     pub internet_since: Instant,
+}
+
+/// Of the config, what `front` and people are told: all but whence it came.
+pub(super) fn shown(config: &Gateway, place: &Place) -> ConfigStatus {
+    let listed = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect();
+    ConfigStatus {
+        metrics_on: listed(front::metrics_addresses(config)),
+        status_page_on: listed(front::page_addresses(config)),
+        language: place.language.clone(),
+        timezone: place.timezone.clone(),
+        phone: place.phone.clone(),
+        ..ConfigStatus::default()
+    }
 }
 
 pub(super) fn moment(at: Instant, now: Instant) -> Moment {
@@ -128,7 +145,8 @@ fn family_status(engine: &Engine, id: UplinkId, family: Family, line: &Line, now
         let site = engine.site_target(id, family, TargetId(index));
         let mut status = TargetStatus::of(site, &uplink.targets[site.index()]);
         if let Some(outcome) = health.last_outcome {
-            let settled = health.last_reply.or(health.last_sent).unwrap_or(now);
+            let answered = matches!(outcome, Outcome::Reply { .. } | Outcome::Late { .. });
+            let settled = if answered { health.last_reply } else { health.last_sent }.unwrap_or(now);
             status = status.settled(outcome, whole_ms(now.since(settled)));
         }
         status.rtt_ms = status.rtt_ms.or(health.rtt.smoothed().map(fine_ms));
@@ -141,6 +159,7 @@ fn family_status(engine: &Engine, id: UplinkId, family: Family, line: &Line, now
         since: moment(line.since(), now),
         evidence: Evidence::of(&evidence, uplink),
         last_life_ago_ms: line.last_life().map(|life| whole_ms(now.since(life))),
+        interval_ms: whole_ms(line.interval(now)),
         loss: figures.loss,
         rtt_p50_ms: figures.rtt_median.map(fine_ms),
         rtt_p95_ms: figures.rtt_p95.map(fine_ms),

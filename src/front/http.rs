@@ -1,5 +1,11 @@
-//! The web edge: listens where it is told, answers `GET /metrics`, and lets nobody hold it up. Every wait has an end:
-//! hyper's own time limits do nothing without a timer, so both are set here.
+//! The web edge: listens where it is told, answers `GET` for `/metrics` and the pages for people, and lets nobody hold it up.
+//! Every wait has an end: hyper's own time limits do nothing without a timer, so both are set here.
+//!
+//! What is served depends on the address to which a connection came, never on its port: the status page where the config
+//! has `status_page_on`, `/metrics` and `/it` where it has `metrics_on`. A socket of systemd's hears every address; what
+//! comes in on any other is closed without an answer.
+
+mod shown;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,7 +19,10 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -27,13 +36,17 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Options;
 use super::client::{Courier, Tcp};
+use super::page;
+use super::page::messages::Language;
 use super::samples::{Page, Web};
 use super::{exposition, host};
 use crate::control::io::ask;
 use crate::control::protocol::{Reply, Request as Ask};
 use crate::control::snapshot::Process;
 use crate::fence::Fence;
+use crate::inherited::inherited;
 use crate::telemetry::io::process;
+use shown::{Shown, Wanted};
 
 /// Two scrapers and some browsers need ten; each costs at most two buffers.
 pub const CONNECTIONS: usize = 64;
@@ -61,10 +74,11 @@ const THREADS: usize = 4;
 
 /// Serves until SIGTERM or SIGINT. Fails only where nothing could ever work.
 pub fn run(options: Options) -> io::Result<()> {
+    let handed = inherited()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
     runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let front = Arc::new(Front::new(options));
+        let front = Arc::new(Front::with(options, handed)?);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         // All are safe to cancel: this is the end.
         tokio::select! {
@@ -85,6 +99,12 @@ pub struct Front {
     /// The fence is up: Landlock and system calls.
     sandboxed: AtomicBool,
     page: AsyncMutex<Option<(Instant, Bytes)>>,
+    shown: AsyncMutex<Shown>,
+    /// Of the daemon's last answer; `None`: it has not said yet.
+    places: Mutex<Option<Places>>,
+    /// Listening already, on every address.
+    handed: Mutex<Vec<TcpListener>>,
+    is_handed: bool,
     held: Mutex<Vec<Held>>,
     counts: Counts,
     /// What people may call us beside [`host::NAME`].
@@ -93,6 +113,8 @@ pub struct Front {
 
 #[derive(Debug, Default)]
 struct Counts {
+    staff: AtomicU64,
+    technician: AtomicU64,
     metrics: AtomicU64,
     other: AtomicU64,
     full: AtomicU64,
@@ -105,6 +127,22 @@ struct Counts {
 struct Told {
     listen: Vec<SocketAddr>,
     office_ports: Vec<u16>,
+}
+
+/// On which of our addresses what is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Places {
+    metrics: Vec<IpAddr>,
+    staff: Vec<IpAddr>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Staff,
+    Technician,
+    Metrics,
+    Other,
 }
 
 /// A connection, oldest first.
@@ -120,10 +158,20 @@ impl Front {
             options,
             sandboxed: AtomicBool::new(false),
             page: AsyncMutex::new(None),
+            shown: AsyncMutex::new(Shown::new()),
+            places: Mutex::new(None),
+            handed: Mutex::default(),
+            is_handed: false,
             held: Mutex::default(),
             counts: Counts::default(),
             names: nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).into_iter().collect(),
         }
+    }
+
+    /// With sockets that systemd opened. To be called where a runtime runs.
+    pub fn with(options: Options, handed: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        let handed: Vec<_> = handed.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
+        Ok(Self { is_handed: !handed.is_empty(), handed: Mutex::new(handed), ..Self::new(options) })
     }
 
     /// Serves and fetches from inside the fence, which knows the ports. It can only ever get narrower: when the config or
@@ -156,6 +204,10 @@ impl Front {
         }
     }
 
+    fn has_sockets(&self) -> bool {
+        self.is_handed || !self.options.listen.is_empty()
+    }
+
     /// What the fence must leave open. Without an address to listen on there is nothing to do before the daemon says one;
     /// with one, people are not kept waiting for a daemon that does not run.
     async fn first_told(&self) -> Told {
@@ -163,7 +215,7 @@ impl Front {
         loop {
             match self.told().await {
                 Some(told) => return told,
-                None if !self.options.listen.is_empty() && began.elapsed() >= DAEMON_STARTS => {
+                None if self.has_sockets() && began.elapsed() >= DAEMON_STARTS => {
                     return Told { listen: self.options.listen.clone(), office_ports: Vec::new() };
                 }
                 None => sleep(LOOK).await,
@@ -171,34 +223,33 @@ impl Front {
         }
     }
 
-    /// The addresses as given, or as the daemon says.
-    async fn wanted(&self) -> Option<Vec<SocketAddr>> {
-        if self.options.listen.is_empty() {
-            self.told().await.map(|told| told.listen)
-        } else {
-            Some(self.options.listen.clone())
-        }
-    }
-
     /// Listens on every wanted address as soon as it exists and for as long as it is wanted; `listening` is told of each.
     pub async fn serve(self: Arc<Self>, listening: impl Fn(SocketAddr)) {
         let mut listeners = BTreeMap::<SocketAddr, (SocketAddr, Listener)>::new();
         let mut wanted = self.options.listen.clone();
+        let handed = std::mem::take(&mut *self.handed.lock().unwrap_or_else(PoisonError::into_inner));
+        let _handed: Vec<Listener> =
+            handed.into_iter().map(|it| Listener(tokio::spawn(Arc::clone(&self).accept(it)).abort_handle())).collect();
         loop {
-            if let Some(now) = self.wanted().await {
-                wanted = now;
+            if let Some(told) = self.told().await {
+                wanted = told.listen;
             }
+            let mut missing = false;
             listeners.retain(|address, (_, listener)| wanted.contains(address) && !listener.0.is_finished());
             for address in &wanted {
-                if !listeners.contains_key(address)
-                    && let Ok((bound, listener)) = Arc::clone(&self).listen(*address).await
-                {
-                    listening(bound);
-                    listeners.insert(*address, (bound, listener));
+                if listeners.contains_key(address) {
+                    continue;
+                }
+                match Arc::clone(&self).listen(*address).await {
+                    Ok((bound, listener)) => {
+                        listening(bound);
+                        listeners.insert(*address, (bound, listener));
+                    }
+                    // Trying again soon does not give us the right to a port below 1024.
+                    Err(error) => missing |= error.kind() != io::ErrorKind::PermissionDenied,
                 }
             }
-            let all = wanted.iter().all(|address| listeners.contains_key(address));
-            sleep(if all && !wanted.is_empty() { CALM } else { LOOK }).await;
+            sleep(if missing || wanted.is_empty() { LOOK } else { CALM }).await;
         }
     }
 
@@ -214,12 +265,29 @@ impl Front {
         let Ok(Reply::Config(config)) = ask(&self.options.socket, &Ask::ConfigInfo, PATIENCE).await else {
             return None;
         };
+        let parsed = |list: &[String]| -> Vec<SocketAddr> { list.iter().filter_map(|it| it.parse().ok()).collect() };
+        let (metrics, staff) = (parsed(&config.metrics_on), parsed(&config.status_page_on));
+        let ips = |list: &[SocketAddr]| list.iter().map(|address| address.ip().to_canonical()).collect();
+        let places = Places { metrics: ips(&metrics), staff: ips(&staff) };
+        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = Some(places);
         let listen = if self.options.listen.is_empty() {
-            config.metrics_on.iter().filter_map(|address| address.parse().ok()).collect()
+            // What systemd opened hears these, too.
+            let pages = staff.into_iter().filter(|_| !self.is_handed);
+            metrics.into_iter().chain(pages).collect()
         } else {
             self.options.listen.clone()
         };
         Some(Told { listen, office_ports: config.office_ports })
+    }
+
+    /// Of [`Asked::Staff`] and [`Asked::Technician`], what is served on this address. Before the daemon has said it, the
+    /// status page is, which then says that it cannot tell; an uplink is closed by the packet filter.
+    fn serves(&self, on: IpAddr) -> (bool, bool) {
+        let everywhere = !self.options.listen.is_empty();
+        match &*self.places.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(places) => (places.staff.contains(&on), everywhere || places.metrics.contains(&on)),
+            None => (true, everywhere),
+        }
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -235,12 +303,18 @@ impl Front {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            if !self.make_room(from.ip()) {
+            // IPv4 on a socket for both, too.
+            let from = from.ip().to_canonical();
+            let served = stream.local_addr().is_ok_and(|on| self.serves(on.ip().to_canonical()) != (false, false));
+            if !served {
+                continue;
+            }
+            if !self.make_room(from) {
                 self.counts.full.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let task = tasks.spawn(Arc::clone(&self).connection(stream));
-            self.held.lock().unwrap_or_else(PoisonError::into_inner).push(Held { from: block(from.ip()), task });
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).push(Held { from: block(from), task });
         }
     }
 
@@ -263,7 +337,7 @@ impl Front {
         let Ok(on) = stream.local_addr() else { return };
         let service = service_fn(|request| {
             let front = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(front.answer(&request, on.ip()).await) }
+            async move { Ok::<_, Infallible>(front.answer(&request, on.ip().to_canonical()).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -281,18 +355,30 @@ impl Front {
     }
 
     async fn answer(&self, request: &Request<Incoming>, on: IpAddr) -> Response<Full<Bytes>> {
-        let page = request.uri().path() == "/metrics";
-        (if page { &self.counts.metrics } else { &self.counts.other }).fetch_add(1, Ordering::Relaxed);
+        let (staff, technician) = self.serves(on);
+        let asked = match request.uri().path() {
+            "/" if staff => Asked::Staff,
+            "/it" if technician => Asked::Technician,
+            "/metrics" if technician => Asked::Metrics,
+            _ => Asked::Other,
+        };
+        self.count(asked).fetch_add(1, Ordering::Relaxed);
         let mut response = if !self.is_for_us(request, on) {
             self.counts.host.fetch_add(1, Ordering::Relaxed);
             plain(StatusCode::MISDIRECTED_REQUEST, "This gateway has another name.\n")
-        } else if !page {
-            plain(StatusCode::NOT_FOUND, "There is only /metrics here.\n")
         } else if request.method() == Method::GET || request.method() == Method::HEAD {
-            match self.page().await {
-                // For HEAD hyper sends the length and leaves the body out.
-                Ok(page) => response(StatusCode::OK, exposition::CONTENT_TYPE, page),
-                Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made.\n"),
+            // For HEAD hyper sends the length and leaves the body out.
+            match asked {
+                Asked::Staff => {
+                    let chosen = request.uri().query().and_then(|query| Language::of(query.strip_prefix("lang=")?));
+                    self.people(Wanted::Staff(chosen, technician)).await
+                }
+                Asked::Technician => self.people(Wanted::Technician).await,
+                Asked::Metrics => match self.page().await {
+                    Ok(page) => response(StatusCode::OK, exposition::CONTENT_TYPE, page),
+                    Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made.\n"),
+                },
+                Asked::Other => plain(StatusCode::NOT_FOUND, "There is nothing here.\n"),
             }
         } else {
             let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
@@ -302,6 +388,25 @@ impl Front {
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    async fn people(&self, wanted: Wanted) -> Response<Full<Bytes>> {
+        let page = self.shown.lock().await.page(wanted, &self.options).await;
+        let mut response = response(StatusCode::OK, "text/html; charset=utf-8", page);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::policy()));
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }
+
+    fn count(&self, asked: Asked) -> &AtomicU64 {
+        match asked {
+            Asked::Staff => &self.counts.staff,
+            Asked::Technician => &self.counts.technician,
+            Asked::Metrics => &self.counts.metrics,
+            Asked::Other => &self.counts.other,
+        }
     }
 
     /// Without any name it is no browser's: only HTTP/1.0 has such requests.
@@ -343,7 +448,8 @@ impl Front {
         held.retain(|held| !held.task.is_finished());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Web {
-            requests: [count(&self.counts.metrics), count(&self.counts.other)],
+            requests: [Asked::Staff, Asked::Technician, Asked::Metrics, Asked::Other]
+                .map(|asked| count(self.count(asked))),
             connections: u64::try_from(held.len()).unwrap_or(u64::MAX),
             refused: [count(&self.counts.full), count(&self.counts.slow), count(&self.counts.host)],
         }

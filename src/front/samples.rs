@@ -25,8 +25,8 @@ pub struct Page {
 /// What `front` counts itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Web {
-    /// For `/metrics`, for anything else.
-    pub requests: [u64; 2],
+    /// For the status page, the technician's, `/metrics`, anything else.
+    pub requests: [u64; 4],
     pub connections: u64,
     /// Too many, too slow, for another host.
     pub refused: [u64; 3],
@@ -133,7 +133,7 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::ApplyErrors => whole(page, |_, counts| by_name(Repair::ALL.map(Repair::name), &counts.apply_errors)),
         Metric::ConfigInfo => whole(page, |status, _| vec![sample([status.config.digest.as_str()], Value::Info)]),
         Metric::ConfigApplied => whole(page, |status, _| vec![sample([], seconds(status.config.applied.wall_ms))]),
-        Metric::WebRequests => by_name(["metrics", "other"], &page.web.requests),
+        Metric::WebRequests => by_name(["staff", "it", "metrics", "other"], &page.web.requests),
         Metric::WebConnections => vec![sample([], number(page.web.connections))],
         Metric::WebRefused => by_name(["full", "slow", "host"], &page.web.refused),
     }

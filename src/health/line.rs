@@ -640,7 +640,8 @@ impl Line {
         self.spans.settle_after
     }
 
-    pub(super) fn interval(&self, now: Instant) -> Duration {
+    /// Between two probes, as things are.
+    pub fn interval(&self, now: Instant) -> Duration {
         match self.state {
             // Whoever is known to lose most of what it is asked must not be drowned in questions.
             State::Down if self.burst.is_some() => self.profile.burst_spacing,

@@ -208,7 +208,7 @@ metrics! {
     /// When the config in force was applied; 0 while the clock is not trusted.
     ConfigApplied "config_applied_timestamp_seconds" Gauge, [];
     /// Requests that were answered.
-    WebRequests "web_requests_total" Counter, [Label::closed("page", || vec!["metrics", "other"])];
+    WebRequests "web_requests_total" Counter, [Label::closed("page", || vec!["staff", "it", "metrics", "other"])];
     /// Connections held now.
     WebConnections "web_connections" Gauge, [];
     /// Connections that were refused or cut: too many, too slow, or for a host that is not this gateway.

@@ -52,6 +52,10 @@ pub(crate) fn gateway() -> Gateway {
         networks: Vec::new(),
         firewall: Firewall::default(),
         control: Control { group: None },
-        telemetry: Telemetry { metrics_on: Vec::new(), metrics_port: Telemetry::METRICS_PORT },
+        telemetry: Telemetry {
+            metrics_on: Vec::new(),
+            metrics_port: Telemetry::METRICS_PORT,
+            status_page_on: Vec::new(),
+        },
     }
 }

@@ -6,7 +6,7 @@ use super::events::{EventLine, Line};
 use crate::time::Instant;
 
 /// About a day of a branch with a bad line. At 200 to 600 bytes each they also fit one reply.
-const KEPT: usize = 1_000;
+pub const KEPT: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Recent {

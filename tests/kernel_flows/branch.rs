@@ -142,6 +142,10 @@ pub(crate) fn gateway() -> Gateway {
             ],
         },
         control: Control { group: None },
-        telemetry: Telemetry { metrics_on: vec![name("office")], metrics_port: Telemetry::METRICS_PORT },
+        telemetry: Telemetry {
+            metrics_on: vec![name("office")],
+            metrics_port: Telemetry::METRICS_PORT,
+            status_page_on: Vec::new(),
+        },
     }
 }

@@ -21,6 +21,7 @@ use crate::config::raw::services as raw;
 use crate::config::raw::settable::{Settable, set};
 use crate::config::raw::values::List;
 
+const STATUS_PAGE: &str = "the status page";
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -110,7 +111,7 @@ pub(super) fn telemetry(
     let metrics_on = raw.and_then(|raw| raw.metrics_on.as_ref());
     let metrics_on = served_on(metrics_on, "metrics", networks, scope, faults);
     let status_page_on = raw.and_then(|raw| raw.status_page_on.as_ref());
-    let status_page_on = served_on(status_page_on, "the status page", networks, scope, faults);
+    let status_page_on = served_on(status_page_on, STATUS_PAGE, networks, scope, faults);
     // Below 1024 a capability is needed, and who serves metrics has none.
     let port = raw.and_then(|raw| raw.metrics_port.as_ref());
     let metrics_port = integer(port, 1_024..=u16::MAX, Telemetry::METRICS_PORT, faults);
@@ -129,7 +130,7 @@ pub(super) fn telemetry(
     let metered = raw.and_then(|raw| raw.metered_every.as_ref());
     let metered_every = duration(metered, every..=HOUR * 6, Reports::METERED_EVERY.max(every), faults);
     let push = push.is_some_and(|at| at.value == raw::Push::Office);
-    (Telemetry { metrics_on, metrics_port }, Reports { push, every, metered_every, status_page_on })
+    (Telemetry { metrics_on, metrics_port, status_page_on }, Reports { push, every, metered_every })
 }
 
 /// Networks on which something is served, which takes an address of ours.
@@ -153,6 +154,13 @@ fn served_on(
             let fault = Fault::new(Kind::MetricsAddress, format!("{what} cannot be served on network `{name}`"))
                 .because("the gateway has no address there")
                 .hint(format!("give it one, for example networks.{name}.net = \"192.168.10.0/24\""));
+            faults.add(at.place, fault);
+        }
+        let guests = networks.iter().any(|it| it.name == name && it.isolate);
+        if guests && what == STATUS_PAGE {
+            let fault = Fault::new(Kind::Isolated, format!("{what} cannot be served on isolated network `{name}`"))
+                .because("it is for the branch's own people, and isolate = true is for guests")
+                .hint("take the network out, or take `isolate` out");
             faults.add(at.place, fault);
         }
         names.push(name);

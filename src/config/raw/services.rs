@@ -28,7 +28,7 @@ table! {
         owner: optional Line,
         /// The branch's telephone: "+33 4 00 00 00 00". Default: none is shown.
         phone: optional Phone,
-        /// Of what staff reads: "en", "fr". Default: en.
+        /// Of what staff reads: en, de, fr, es, it, nl or pl; with any other they read English. Default: en.
         language: optional Language,
         /// A name of the time zone database, "Europe/Paris". Default: that of the system.
         timezone: optional Settable<Timezone>,
@@ -40,7 +40,7 @@ table! {
 table! {
     /// What all branches share of their place; name, owner and telephone are in the inventory.
     SiteRules: "a table", "{ language = \"fr\", timezone = { var = \"timezone\" } }" {
-        /// Of what staff reads: "en", "fr". Default: en.
+        /// Of what staff reads: en, de, fr, es, it, nl or pl; with any other they read English. Default: en.
         language: optional Language,
         /// A name of the time zone database, "Europe/Paris". Default: that of the system.
         timezone: optional Settable<Timezone>,
@@ -138,7 +138,7 @@ table! {
         metrics_on: optional Settable<List<Name>>,
         /// TCP port of /metrics, 1024 to 65535. Default: 9620.
         metrics_port: optional i64,
-        /// Networks on whose gateway address the status page is served. Default: none.
+        /// Networks on whose gateway address the status page is served; no isolated one. Default: none.
         status_page_on: optional Settable<List<Name>>,
     }
 }

@@ -7,11 +7,13 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use super::start::{random_seed, unmet_switches};
+use crate::config::branch::Place;
 use crate::config::model::{Gateway, UplinkId};
-use crate::control::status::Status;
+use crate::control::status::{ConfigStatus, Status};
 use crate::daemon::clock;
 use crate::daemon::hands::Job;
 use crate::daemon::meter::Order;
+use crate::daemon::report;
 use crate::engine::action::{Action, Switch};
 use crate::engine::event::Event;
 use crate::kernel::state::State;
@@ -22,6 +24,8 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(in crate::daemon) struct Change {
     pub(in crate::daemon) config: Arc<Gateway>,
+    /// What people are shown of it.
+    pub(in crate::daemon) place: Place,
     /// For people: what the config is.
     pub(in crate::daemon) digest: String,
     /// In words why not, if not: then the config from before is in force.
@@ -63,7 +67,7 @@ impl Driver {
 
     /// The engine's part.
     pub(super) fn configured(&mut self, result: Result<Box<State>, String>, now: Instant) {
-        let Some(Change { config, digest, reply }) = self.changing.take() else { return };
+        let Some(Change { config, place, digest, reply }) = self.changing.take() else { return };
         let state = match result {
             Ok(state) => state,
             Err(error) => {
@@ -95,8 +99,8 @@ impl Driver {
         self.indices = vec![None; config.uplinks.len()];
         self.gateways = Default::default();
         self.rescans.clear();
-        self.config.digest = digest;
-        self.config.metrics_on = crate::front::addresses(&config).iter().map(ToString::to_string).collect();
+        let ConfigStatus { file, office_ports, .. } = std::mem::take(&mut self.config);
+        self.config = ConfigStatus { file, digest, office_ports, ..report::shown(&config, &place) };
         self.switches = unmet_switches(&config, &state);
         self.observed(&state, now);
         self.look_at.push(now);

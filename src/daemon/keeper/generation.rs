@@ -48,7 +48,7 @@ impl Parts {
         self.filter.send(Replace { ruleset, reply }).await.map_err(gone)?;
         loaded.await.map_err(gone)?.map_err(|error| chain(&error))?;
         let (reply, changed) = oneshot::channel();
-        let change = Change { config: Arc::new(branch.gateway.clone()), digest, reply };
+        let change = Change { config: Arc::new(branch.gateway.clone()), place: branch.place.clone(), digest, reply };
         self.driver.send(Ask::Change(change)).await.map_err(gone)?;
         changed.await.map_err(gone)??;
         match &self.services {

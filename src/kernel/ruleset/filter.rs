@@ -10,7 +10,7 @@ use super::expression::{
 };
 use super::selector::Selector;
 use super::{TableBuilder, devices, network_devices, priority, uplink_devices};
-use crate::config::model::{Family, Gateway, LinkName, Network, PortRange, Rule, Service, Zone};
+use crate::config::model::{Family, Gateway, LinkName, Network, PortRange, Rule, Service, Telemetry, Zone};
 
 /// Lines a second into the log from dropped packets: enough to see what is going on, too few to fill a disk.
 const LOG_PER_SECOND: u32 = 5;
@@ -138,6 +138,17 @@ fn input(table: &mut TableBuilder, gateway: &Gateway) {
             network,
             "metrics",
             vec![equal(field("tcp", "dport"), ports(PortRange { first: port, last: port })), accept()],
+        );
+    }
+    let pages = |network: &&Network| gateway.telemetry.status_page_on.contains(&network.name);
+    for network in gateway.networks.iter().filter(pages) {
+        let port = Telemetry::PAGE_PORT;
+        from_network(
+            table,
+            gateway,
+            network,
+            "status page",
+            vec![equal(field("tcp", "dport"), Expression::Number(u32::from(port))), accept()],
         );
     }
     dropped(table, INPUT);

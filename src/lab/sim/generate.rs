@@ -85,7 +85,11 @@ fn gateway(random: &mut Random) -> Gateway {
         networks: Vec::new(),
         firewall: Firewall::default(),
         control: Control { group: None },
-        telemetry: Telemetry { metrics_on: Vec::new(), metrics_port: Telemetry::METRICS_PORT },
+        telemetry: Telemetry {
+            metrics_on: Vec::new(),
+            metrics_port: Telemetry::METRICS_PORT,
+            status_page_on: Vec::new(),
+        },
     }
 }
 

@@ -8,7 +8,7 @@ mod counts;
 mod desk;
 mod enrol;
 mod http;
-mod inherited;
+
 mod responder;
 mod room;
 
@@ -32,8 +32,8 @@ use super::tls;
 use desk::Desk;
 use room::Room;
 
+pub use crate::inherited::inherited;
 pub use counts::Counted;
-pub use inherited::inherited;
 pub use room::STRANGERS_PER_ADDRESS;
 
 /// How often a folder's head is glanced at: one question to the kernel.

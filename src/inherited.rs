@@ -1,4 +1,4 @@
-//! Listening sockets that systemd opened for us (`causeway-office.socket`).
+//! Listening sockets that systemd opened for us (`causeway-front.socket`, `causeway-office.socket`).
 
 use std::io;
 use std::net::TcpListener;
