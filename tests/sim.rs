@@ -81,7 +81,7 @@ fn every_rule_finds_a_planted_bug() {
 fn a_recording_shows_the_same_decisions_again() {
     let played = play(plan(3), None, true);
     let lines: Vec<String> =
-        played.recording.iter().map(|entry| serde_json::to_string(entry).expect("plain data")).collect();
+        played.recording.entries.iter().map(|entry| serde_json::to_string(entry).expect("plain data")).collect();
     let mut shown = Vec::new();
     show(lines.join("\n").as_bytes(), &mut shown).expect("a whole recording");
     let text = String::from_utf8(shown).expect("text");

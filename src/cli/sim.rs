@@ -116,14 +116,19 @@ fn write_recording(played: &crate::lab::sim::Played, folder: &Path) -> u8 {
     let path = folder.join(format!("causeway-sim-{}.jsonl", played.seed));
     let written = File::create(&path).and_then(|file| {
         let mut file = BufWriter::new(file);
-        for entry in &played.recording {
+        for entry in &played.recording.entries {
             serde_json::to_writer(&mut file, entry)?;
             file.write_all(b"\n")?;
         }
         file.flush()
     });
     match written {
-        Ok(()) => println!("recorded in {0}; `causeway replay {0}` shows it", path.display()),
+        Ok(()) => {
+            println!("recorded in {0}; `causeway replay {0}` shows it", path.display());
+            if let Some(ends) = played.recording.ends {
+                println!("it was full at {}: what came after is not in it", moment(ends).trim_start());
+            }
+        }
         Err(error) => eprintln!("error: cannot write {}\n  Caused by: {error}", path.display()),
     }
     FAILED

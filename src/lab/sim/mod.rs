@@ -15,6 +15,7 @@ pub mod mutants;
 mod process;
 mod queue;
 mod random;
+pub mod recording;
 pub mod script;
 mod wire;
 mod world;
@@ -25,9 +26,9 @@ pub use check::{Rule, Violation};
 pub use generate::{plan, steady, steady_for};
 
 use crate::config::model::Gateway;
-use crate::engine::record::Entry;
 use crate::time::Instant;
 use mutants::{Bug, Planted};
+use recording::Recording;
 use script::Plan;
 use world::World;
 
@@ -51,7 +52,7 @@ pub struct Played {
     pub hash: u64,
     pub violation: Option<Violation>,
     /// Everything the engine was told, if asked for.
-    pub recording: Vec<Entry>,
+    pub recording: Recording,
 }
 
 /// Plays a plan to its end: the faults, then the time in which all must come back.

@@ -11,6 +11,7 @@ use super::mutants::{Planted, Twist};
 use super::process::Process;
 use super::queue::{Item, Queue};
 use super::random::Random;
+use super::recording::Recording;
 use super::script::Plan;
 use super::wire::{Checks, Condition, Wire};
 use crate::config::model::{Check as Asks, Family, Gateway, Host, PathId, UplinkId};
@@ -92,7 +93,7 @@ pub(super) struct World {
     pub(super) random: Random,
     pub(super) check: Check,
     pub(super) planted: Option<Planted>,
-    pub(super) recording: Option<Vec<Entry>>,
+    pub(super) recording: Option<Recording>,
     /// The engine's deadline after the last turn.
     engine_due: Instant,
     hash: u64,
@@ -148,7 +149,7 @@ impl World {
             random,
             check: Check::new(config, now, plan.healed),
             planted,
-            recording: record.then(Vec::new),
+            recording: record.then(Recording::default),
             engine_due: now,
             hash: plan.seed,
             events: 0,
@@ -167,7 +168,7 @@ impl World {
         self.hash
     }
 
-    pub(super) fn take_recording(&mut self) -> Vec<Entry> {
+    pub(super) fn take_recording(&mut self) -> Recording {
         self.recording.take().unwrap_or_default()
     }
 
@@ -250,7 +251,7 @@ impl World {
     ) {
         self.engine = Engine::new(config.clone(), seed, &adopted, self.now);
         if let Some(recording) = self.recording.as_mut() {
-            recording.push(Entry::Start { config: Box::new(config), seed, adopted, now: self.now });
+            recording.push(self.now, || Entry::Start { config: Box::new(config), seed, adopted, now: self.now });
         }
         for uplink in self.plan.config.uplink_ids() {
             self.meters[uplink.index()].watch(None, self.now);
@@ -280,7 +281,7 @@ impl World {
         self.events += 1;
         self.mix(digest(&event));
         if let Some(recording) = self.recording.as_mut() {
-            recording.push(Entry::Event { event: event.clone(), now: self.now });
+            recording.push(self.now, || Entry::Event { event: event.clone(), now: self.now });
         }
         let now = self.engine_time();
         self.engine.handle(event, now);
@@ -301,7 +302,7 @@ impl World {
             self.now = now;
         }
         if let Some(recording) = self.recording.as_mut() {
-            recording.push(Entry::Poll { now });
+            recording.push(self.now, || Entry::Poll { now });
         }
         self.engine.poll(now);
         self.drain();
