@@ -42,6 +42,7 @@ use crate::engine::event::Event;
 use crate::health::State as Health;
 use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::Netlink;
+use crate::kernel::netlink::counters::Counting;
 use crate::kernel::netlink::monitor::{Hint, Monitor, RECEIVE_BUFFER};
 use crate::kernel::nft::{Nft, NftWatch};
 use crate::kernel::ruleset::{Learnt, Ruleset};
@@ -61,6 +62,8 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 const OVERRUN_EVERY: Duration = Duration::from_secs(1);
 /// Housekeeping: local time, usage, journal.
 const TICK: Duration = Duration::from_secs(1);
+/// It waits so long for a turn that comes anyhow: a box of lines that are probed has one.
+const TICK_PATIENCE: Duration = Duration::from_millis(250);
 /// Answers and readings that may wait for the engine's task. It turns in microseconds; more means that it is stuck.
 const INBOX: usize = 256;
 /// One change of config at a time, and a few questions.
@@ -176,10 +179,10 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let control_dropped = server.dropped();
     let hands = Hands::new(world.clone(), conntrack, state.clone(), selections, seed);
     tokio::spawn(hands.run(jobs_in, looks_in, done));
-    let counting = Alarm::new().map_err(|source| RunError::Runtime { source })?;
+    let counting = Counting::open().map_err(|source| RunError::Kernel { source })?;
+    let reading = Alarm::new().map_err(|source| RunError::Runtime { source })?;
     let awake = Arc::new(Notify::new());
-    let reading =
-        meter::read(world.netlink.clone(), counting, config.uplinks.len(), orders_in, readings, Arc::clone(&awake));
+    let reading = meter::read(counting, reading, config.uplinks.len(), orders_in, readings, Arc::clone(&awake));
     tokio::spawn(reading);
     tokio::spawn(filter::keep(nft, ruleset, watch, replace_in, filtered));
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
@@ -293,7 +296,12 @@ impl Driver {
     fn deadline(&self) -> Instant {
         let rescan = self.rescans.iter().map(|(at, _)| *at).min().unwrap_or(Instant::NEVER);
         let look = self.look_at.iter().copied().min().unwrap_or(Instant::NEVER);
-        self.engine().deadline().min(rescan).min(look).min(self.gateways.deadline()).min(self.ticked + TICK)
+        self.engine()
+            .deadline()
+            .min(rescan)
+            .min(look)
+            .min(self.gateways.deadline())
+            .min(self.ticked + TICK + TICK_PATIENCE)
     }
 
     async fn turn(&mut self, woken: Woken, batch: &mut Vec<Event>, now: Instant) {

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use super::alarm::Alarm;
 use super::clock;
 use crate::config::model::UplinkId;
-use crate::kernel::netlink::{Counters, Netlink};
+use crate::kernel::netlink::counters::{Counters, Counting};
 use crate::time::Instant;
 
 /// Bytes of lines that nobody watches: often enough for a graph and a plan.
@@ -54,7 +54,7 @@ struct Slot {
 /// `awake`: probes have just left, so what is nearly due is read now; a line that is probed ten times a second wakes nobody
 /// for its counters.
 pub(super) async fn read(
-    netlink: Netlink,
+    mut counting: Counting,
     mut alarm: Alarm,
     uplinks: usize,
     mut orders: mpsc::Receiver<Order>,
@@ -95,7 +95,7 @@ pub(super) async fn read(
             let Some(index) = slot.index.filter(|_| slot.due <= now + every / EARLY) else { continue };
             slot.due = now + every;
             // A device that is gone is told of by other means.
-            if let Ok(counters) = netlink.counters(index).await {
+            if let Ok(counters) = counting.read(index) {
                 let reading = Reading { generation: current, uplink, counters, watched: slot.every.is_some() };
                 if readings.send(reading).await.is_err() {
                     return;

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Gateway, UplinkId};
-use crate::kernel::netlink::Counters;
+use crate::kernel::netlink::counters::Counters;
 use crate::time::Instant;
 
 /// A power cut costs at most this much of the count.

@@ -7,6 +7,7 @@
     reason = "the enums are the netlink crates' and grow with the kernel; what we do not know does not concern us"
 )]
 
+pub mod counters;
 mod decode;
 mod encode;
 mod lan;
@@ -29,7 +30,6 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::packet_route::rule::RuleMessage;
-use rtnetlink::packet_route::stats::{StatsAttribute, StatsFilterMask, StatsMessage};
 use rtnetlink::sys::AsyncSocket;
 
 use super::numbers::MAIN_TABLE;
@@ -44,15 +44,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// A dump during which something changed may be inconsistent and is taken again; while changes rain, the last one has
 /// to do: each change is also heard by the monitor and leads to another dump.
 const DUMP_ATTEMPTS: usize = 3;
-
-/// Counters of one device since it came into being.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub received: u64,
-    pub sent: u64,
-    pub received_bytes: u64,
-    pub sent_bytes: u64,
-}
 
 /// One socket for requests, in the network namespace of the thread that opened it. Clones share it.
 #[derive(Clone, Debug)]
@@ -73,30 +64,6 @@ impl Netlink {
         socket.set_cap_ack(true).map_err(open)?;
         tokio::spawn(connection);
         Ok(Self { handle })
-    }
-
-    /// One small message each way (`IFLA_STATS_LINK_64` alone), so it can be asked fifty times a second per uplink.
-    pub async fn counters(&self, link: u32) -> Result<Counters, KernelError> {
-        let mut message = StatsMessage::default();
-        message.header.ifindex = link;
-        message.header.filter_mask = StatsFilterMask::Link64;
-        let operation = || format!("read the counters of link {link}");
-        let answers = self.ask(RouteNetlinkMessage::GetStats(message), NLM_F_REQUEST, operation).await?;
-        for answer in &answers.messages {
-            if let RouteNetlinkMessage::NewStats(stats) = answer {
-                for attribute in &stats.attributes {
-                    if let StatsAttribute::Link64(stats) = attribute {
-                        return Ok(Counters {
-                            received: stats.rx_packets,
-                            sent: stats.tx_packets,
-                            received_bytes: stats.rx_bytes,
-                            sent_bytes: stats.tx_bytes,
-                        });
-                    }
-                }
-            }
-        }
-        Err(KernelError::Closed { operation: operation() })
     }
 
     /// The kernel's entry for one neighbour, one small message each way; `None` if it has none. Neighbours are never
