@@ -130,6 +130,15 @@ const FORM_RUN: [Call; 7] =
 const FORM_RUN: [Call; 6] =
     [c::SYS_dup3, c::SYS_faccessat, c::SYS_mkdirat, c::SYS_readlinkat, c::SYS_renameat, c::SYS_unlinkat];
 
+/// What the image's C library, musl, asks for where the GNU one asks otherwise: waiting, reading files, ending by `abort`.
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+const FORM_LIBRARY: [Call; 6] =
+    [c::SYS_epoll_pwait, c::SYS_lstat, c::SYS_open, c::SYS_readv, c::SYS_stat, c::SYS_tkill];
+#[cfg(all(target_env = "musl", target_arch = "aarch64"))]
+const FORM_LIBRARY: [Call; 2] = [c::SYS_readv, c::SYS_tkill];
+#[cfg(not(target_env = "musl"))]
+const FORM_LIBRARY: [Call; 0] = [];
+
 #[cfg(target_arch = "x86_64")]
 const ARCH: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
@@ -140,7 +149,7 @@ pub(super) fn allowed(role: Role) -> Vec<Call> {
         Role::Run => [&RUN, &FORM_RUN],
         Role::Front => [&FRONT, &[]],
     };
-    [&BOTH as &[Call], &FORM_BOTH].into_iter().chain(own).flatten().copied().collect()
+    [&BOTH as &[Call], &FORM_BOTH, &FORM_LIBRARY].into_iter().chain(own).flatten().copied().collect()
 }
 
 /// The filters of a role, in the order in which they go in. Each is asked at each call, and the kernel takes the strictest
@@ -236,8 +245,15 @@ const NAMESPACES: [c::c_int; 8] = [
     c::CLONE_PTRACE,
 ];
 
-/// Not to wait, to close on execve, is it a terminal, names and numbers of devices.
-const REQUESTS: [u64; 6] = [c::FIONBIO, c::FIOCLEX, c::FIONREAD, c::TCGETS, c::SIOCGIFINDEX, c::SIOCGIFNAME];
+/// Not to wait, to close on execve, is it a terminal, names and numbers of devices. C libraries differ in their type.
+const REQUESTS: [u64; 6] = [
+    c::FIONBIO as u64,
+    c::FIOCLEX as u64,
+    c::FIONREAD as u64,
+    c::TCGETS as u64,
+    c::SIOCGIFINDEX as u64,
+    c::SIOCGIFNAME as u64,
+];
 
 fn none_of(argument: u8, values: &[u64]) -> Result<SeccompRule, BackendError> {
     let conditions: Vec<Condition> = values.iter().map(|value| (argument, Dword, Ne, *value)).collect();
