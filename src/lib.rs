@@ -8,6 +8,7 @@
 //! `store.rs`, `http.rs`; `tests/layering.rs` keeps it so.
 
 pub mod apply;
+pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod control;

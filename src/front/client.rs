@@ -23,7 +23,8 @@ pub use self::exchange::{GRACE, RATE, SILENCE};
 
 use self::carry::{Hands, carry};
 use self::tls::Authorities;
-use super::backoff::{self, Backoff};
+
+use crate::backoff::{self, Backoff};
 use crate::control::errand::{Errand, Lane};
 use crate::control::io::{ClientError, Session};
 use crate::control::protocol::{RefusalKind, Reply, Request};

@@ -1,7 +1,7 @@
 //! What speaks to people and servers: `/metrics` and the status page for the LAN, and what the daemon wants from head office.
 //! Moves bytes, is not trusted with decisions, needs no capability. Pure: [`samples`] (which values `/metrics` has),
 //! [`exposition`] (its text), [`page`] (what people read), [`host`] (is it for us), [`address`] (where head office is),
-//! [`backoff`] (when to try again). The edges are [`http`] and [`client`].
+//! [`crate::backoff`] (when to try again). The edges are [`http`] and [`client`].
 //!
 //! Where to listen is asked of the daemon, so that it follows the config in force; `--listen` says it otherwise. If the
 //! daemon does not answer in time the page holds what `front` itself knows and `causeway_daemon_up 0`: figures of an
@@ -16,7 +16,6 @@ use crate::config::model::{Gateway, Name, Telemetry};
 use crate::control::status::Status;
 
 pub mod address;
-pub mod backoff;
 pub mod client;
 pub mod exposition;
 pub mod host;

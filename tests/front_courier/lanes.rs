@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use causeway::backoff::{LEAST, MOST};
 use causeway::control::errand::{Lane, Method, Office, PIECE};
-use causeway::front::backoff::{LEAST, MOST};
 use causeway::front::client::{NO_DAEMON, NOT_NOW, SETTLE};
 use tokio::time::{Instant, sleep};
 
