@@ -146,6 +146,23 @@ pub(super) fn limit(per_second: u32, burst: u32) -> Stmt {
     })
 }
 
+/// Matches what comes faster than so many bytes a second, after a burst of `burst` bytes.
+pub(super) fn above(bytes_per_second: u64, burst: u32) -> Stmt {
+    // nft counts in 32 bits here: beyond 34 Gbit/s in kilobytes.
+    let (rate, unit) = match u32::try_from(bytes_per_second) {
+        Ok(rate) => (rate, "bytes"),
+        Err(_) => (u32::try_from(bytes_per_second >> 10).unwrap_or(u32::MAX), "kbytes"),
+    };
+    Statement::Limit(Limit {
+        rate,
+        rate_unit: Some(Cow::Borrowed(unit)),
+        per: Some(Cow::Borrowed("second")),
+        burst: Some(burst),
+        burst_unit: Some(Cow::Borrowed("bytes")),
+        inv: Some(true),
+    })
+}
+
 pub(super) fn log(prefix: &'static str) -> Stmt {
     Statement::Log(Some(Log { prefix: Some(Cow::Borrowed(prefix)), level: Some(LogLevel::Info), ..Log::new(None) }))
 }

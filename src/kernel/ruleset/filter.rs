@@ -5,8 +5,8 @@ use nftables::expr::{Expression, MetaKey};
 use nftables::types::{NfChainPolicy, NfChainType, NfHook};
 
 use super::expression::{
-    Expr, Stmt, accept, any_bit, counter, ct, drop, equal, family, field, goto, limit, log, meta, network, not_equal,
-    ports, protocol, reset, state, text, words,
+    Expr, Stmt, above, accept, any_bit, counter, ct, drop, equal, family, field, goto, limit, log, meta, network,
+    not_equal, ports, protocol, reset, state, text, words,
 };
 use super::selector::Selector;
 use super::{TableBuilder, devices, network_devices, priority, uplink_devices};
@@ -18,6 +18,11 @@ const LOG_BURST: u32 = 20;
 /// Pings a second that we answer, over all networks.
 const ECHO_PER_SECOND: u32 = 100;
 const ECHO_BURST: u32 = 50;
+
+/// A limit lets a tenth of a second through at once: a round trip of the internet, so that TCP can fill it,
+const LIMIT_BURST: u64 = 10;
+/// and never less than one segment as network cards join them.
+const LIMIT_BURST_LEAST: u32 = 64 << 10;
 
 const SSH: u16 = 22;
 const DNS: u16 = 53;
@@ -200,6 +205,7 @@ fn forward(table: &mut TableBuilder, gateway: &Gateway) {
         ];
         table.rule(FORWARD, "never from uplink to uplink", between);
     }
+    limits(table, gateway);
     table.rule(FORWARD, "known flow", vec![state(&["established", "related"]), accept()]);
     if let Some(uplinks) = &uplinks {
         // After a failover the dead uplink's flows are forgotten. Their next packet from a network is answered with a
@@ -238,6 +244,28 @@ fn forward(table: &mut TableBuilder, gateway: &Gateway) {
         }
     }
     dropped(table, FORWARD);
+}
+
+/// What a network may download, all its clients together: what is above is dropped, and TCP slows down. It comes before
+/// known flows, because they are what it is about.
+fn limits(table: &mut TableBuilder, gateway: &Gateway) {
+    let Some(uplinks) = devices(gateway, uplink_devices(gateway)) else { return };
+    for network in &gateway.networks {
+        let (Some(bits), Some(to)) = (network.limit_down, devices(gateway, &network.ports)) else { continue };
+        let bytes = bits / 8;
+        let burst = u32::try_from(bytes / LIMIT_BURST).unwrap_or(u32::MAX).max(LIMIT_BURST_LEAST);
+        table.rule(
+            FORWARD,
+            format!("{}: at most {bits} bit/s down", network.name),
+            vec![
+                equal(meta(MetaKey::Iifname), uplinks.clone()),
+                equal(meta(MetaKey::Oifname), to),
+                above(bytes, burst),
+                counter(),
+                drop(),
+            ],
+        );
+    }
 }
 
 fn zone_devices<'a>(gateway: &'a Gateway, zone: &Zone) -> Vec<&'a LinkName> {
