@@ -125,6 +125,7 @@ async fn daemon(mut requests: mpsc::Receiver<Incoming>) -> Told {
             | Request::ConfigState
             | Request::ConfigConfirm
             | Request::ConfigRollBack
+            | Request::ConfigApply { .. }
             | Request::ConfigRetry
             | Request::Drill { .. } => Reply::Version("0.1.0".to_owned()),
         };

@@ -123,6 +123,7 @@ fn the_fenced_process_reaches_head_office_and_gives_way_when_its_port_changes() 
             | Request::ConfigState
             | Request::ConfigConfirm
             | Request::ConfigRollBack
+            | Request::ConfigApply { .. }
             | Request::ConfigRetry
             | Request::Drill { .. } => return support::answer(incoming, live),
         }))

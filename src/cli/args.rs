@@ -149,6 +149,13 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Try a file on a gateway that stands alone: undone by itself, unless it is confirmed within 10 min
+    Apply {
+        file: PathBuf,
+        /// Keep it without `config confirm` when every line that worked before works again
+        #[arg(long)]
+        unattended: bool,
+    },
     /// Which config this branch runs, which one head office wants, and why the last change was not kept
     Why {
         #[arg(long)]

@@ -12,10 +12,11 @@ use crate::apply::services::Paths;
 use crate::config;
 use crate::config::Branch;
 use crate::control::io::BindError;
+use crate::control::protocol::{CONFIG_BYTES, Request};
 use crate::daemon::{Hardware, Options, Planned, RunError};
 
 pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
-    let (config, digest) = read(&args.config)?;
+    let (config, config_text) = read(&args.config)?;
     let hardware = Hardware::read(&args.device).map_err(|error| {
         Failure::new(Exit::BadData, error).hint("it says model = \"…\" and serial = \"…\", or is not there")
     })?;
@@ -25,8 +26,9 @@ pub(super) fn run(args: RunArgs, socket: &Path) -> Result<(), Failure> {
     };
     let options = Options {
         config,
+        config_digest: digest(config_text.as_bytes()),
+        config_text,
         config_file: args.config,
-        config_digest: digest,
         state: args.state,
         socket: socket.to_owned(),
         record: args.record,
@@ -72,14 +74,26 @@ pub(super) fn plan(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
     Ok(if right { Exit::Done.into() } else { Exit::Failed.into() })
 }
 
-/// The config, and the first 16 hex digits of a digest of its text.
+/// The daemon tries it; here it is only checked, so that all faults are shown.
+pub(super) fn apply(file: &Path, unattended: bool, socket: &Path) -> Result<(), Failure> {
+    let (_, text) = read(file)?;
+    if text.len() > CONFIG_BYTES {
+        let said = format!("{} has {} bytes; at most {CONFIG_BYTES} can be applied", file.display(), text.len());
+        return Err(
+            Failure::new(Exit::BadData, said).hint("give it to `causeway run --config`, and restart the daemon")
+        );
+    }
+    super::ask::change(socket, &Request::ConfigApply { text, unattended })
+}
+
+/// The config and its text.
 pub(super) fn read(file: &Path) -> Result<(Branch, String), Failure> {
     let text = super::config::read(file).map_err(|source| {
         let (exit, hint) = super::config::cannot_read(source.kind());
         Failure::new(exit, Unread { file: file.display().to_string(), source }).hint(hint)
     })?;
     match config::parse_branch(&file.display().to_string(), &text) {
-        Ok(config) => Ok((config, digest(text.as_bytes()))),
+        Ok(config) => Ok((config, text)),
         Err(faults) => {
             talk(&format!("{faults}\n"));
             let said = format!("{} is not a valid config", file.display());

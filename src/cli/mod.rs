@@ -71,6 +71,7 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Config(ConfigCommand::Diff { old, new, json }) => {
             return config::differ(&old, &new, json).map(ExitCode::from);
         }
+        Command::Config(ConfigCommand::Apply { file, unattended }) => daemon::apply(&file, unattended, &socket),
         Command::Config(ConfigCommand::Why { json }) => ask::config_why(&socket, json),
         Command::Config(ConfigCommand::History { json }) => ask::config_history(&socket, json, &view()),
         Command::Config(ConfigCommand::Confirm) => ask::change(&socket, &Request::ConfigConfirm),

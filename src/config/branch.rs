@@ -29,14 +29,12 @@ pub struct Branch {
 impl Branch {
     /// What is written and checked, but not done by this release: a person must not rely on it yet.
     pub fn not_done(&self) -> Vec<&'static str> {
-        let Self { gateway, place: _, rates: _, responders: _, dns: _, reports, access, apply, services } = self;
-        let networks = &gateway.networks;
+        let Self { gateway: _, place: _, rates: _, responders: _, dns: _, reports, access, apply, services } = self;
         let set = [
-            ("limit_down", networks.iter().any(|network| network.limit_down.is_some())),
             ("push", reports.push),
-            ("access", *access != Access::default()),
-            ("must_work", !apply.must_work.is_empty()),
-            ("drift", apply.drift != Drift::default()),
+            ("access.override", access.overriding.is_some()),
+            // The floor is in the same table, which is only ever replaced as a whole.
+            ("apply.drift.firewall", apply.drift.firewall != DriftMode::default()),
             ("services", !services.is_empty()),
         ];
         set.into_iter().filter(|(_, written)| *written).map(|(what, _)| what).collect()

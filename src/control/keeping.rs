@@ -11,6 +11,8 @@ pub struct ConfigState {
     pub office: Option<OfficeState>,
     /// `idle`, `fetched`, `ready`, `applying`, `trial`, `soak`, `rolling_back`, `quarantine` or `override`.
     pub state: String,
+    /// Seconds until what is on trial is undone, unless somebody confirms it. Absent: nobody needs to.
+    pub confirm_within_s: Option<u64>,
     /// In force now. Absent: the file that the daemon was started with.
     pub running: Option<Released>,
     /// The newest that head office wants here.
@@ -21,6 +23,10 @@ pub struct ConfigState {
     pub last: Option<Returned>,
     /// Of the running or last trial.
     pub evidence: Vec<WitnessState>,
+    /// Of the running or last trial: how many of `apply.must_work` worked.
+    pub checks: ChecksState,
+    /// What somebody changed on this gateway and is not put right, in words.
+    pub drift: Vec<String>,
     /// Why the last document from head office was not believed, in words.
     pub refused: Option<String>,
     /// Newest last.
@@ -43,7 +49,9 @@ pub struct OfficeState {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Released {
+    /// 0: a file that was applied on the gateway itself.
     pub epoch: u32,
+    /// Of the standard; or the how manieth such file.
     pub seq: u64,
     /// First 12 hex digits of what it resolves to.
     pub digest: String,
@@ -69,6 +77,14 @@ pub struct WitnessState {
     pub after: Seen,
 }
 
+/// Absent: not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChecksState {
+    pub before: Option<u32>,
+    pub trial: Option<u32>,
+    pub after: Option<u32>,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Seen {
     /// The config had this uplink and it was measured.
@@ -83,6 +99,8 @@ pub struct Past {
     pub at: Moment,
     pub from: String,
     pub to: String,
+    /// 0: a file that was applied on the gateway itself.
+    pub epoch: Option<u32>,
     pub seq: Option<u64>,
     pub reason: Option<String>,
     pub verdict: Option<String>,

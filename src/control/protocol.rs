@@ -11,6 +11,9 @@ use super::snapshot::Snapshot;
 use super::status::{ConfigStatus, Status};
 use crate::telemetry::events::EventLine;
 
+/// A file that is applied travels in one frame. A gateway that stands alone needs a few KiB; this is a thousand rules.
+pub const CONFIG_BYTES: usize = 60 << 10;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Answered with [`Reply::Status`]; `status`, `why` and `watch` are drawn from it.
@@ -40,6 +43,12 @@ pub enum Request {
     },
     /// Answered with [`Reply::ConfigState`]; `config why` and `config history` are drawn from it.
     ConfigState,
+    /// Try this file, of a gateway that stands alone: whole, as text of at most [`CONFIG_BYTES`]. Unless it is
+    /// `unattended`, somebody has to confirm it.
+    ConfigApply {
+        text: String,
+        unattended: bool,
+    },
     /// Keep the config that is on trial.
     ConfigConfirm,
     /// Back to the config from before.
@@ -67,6 +76,7 @@ impl Request {
             | Self::Lock
             | Self::Unlock
             | Self::Drill { .. }
+            | Self::ConfigApply { .. }
             | Self::ConfigConfirm
             | Self::ConfigRollBack
             | Self::ConfigRetry => true,
@@ -97,6 +107,7 @@ impl Request {
             | Self::Unlock
             | Self::Drill { .. }
             | Self::ConfigState
+            | Self::ConfigApply { .. }
             | Self::ConfigConfirm
             | Self::ConfigRollBack
             | Self::ConfigRetry

@@ -88,6 +88,8 @@ struct Driver {
     changing: Option<Change>,
     /// Counts configs, so that a late reading is not taken for another uplink's.
     generation: u32,
+    /// Tells the keeper of the config that a link or an address changed.
+    stirred: Arc<Notify>,
     /// Tells the reader of counters that the processor is awake.
     awake: Arc<Notify>,
     /// What each line was last said to be, so that only changes are told.
@@ -117,12 +119,13 @@ struct Driver {
 pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let started = clock::now();
     let runtime = options.socket.parent().unwrap_or(std::path::Path::new("/")).to_owned();
-    let opened =
-        Opened::open(&options.state, &runtime, options.claim.as_deref(), &options.hardware, options.config.clone())
-            .map_err(|source| RunError::Keeper { source })?;
-    let (branch, signed) = opened.branch();
+    let safe = (options.config.clone(), options.config_text.clone());
+    let opened = Opened::open(&options.state, &runtime, options.claim.as_deref(), &options.hardware, safe)
+        .map_err(|source| RunError::Keeper { source })?;
+    let (branch, kept) = opened.branch();
     let (config, place) = (Arc::new(branch.gateway.clone()), branch.place.clone());
-    let config_digest = signed.map_or_else(|| options.config_digest.clone(), str::to_owned);
+    let from_store = kept.map(str::to_owned);
+    let config_digest = from_store.clone().unwrap_or_else(|| options.config_digest.clone());
     let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
     let mut monitor = Monitor::open(RECEIVE_BUFFER).map_err(|source| RunError::Kernel { source })?;
     let world = World { config: Arc::clone(&config), netlink };
@@ -188,7 +191,15 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
     // The kernel does one listing at a time for each handle; those of others are refused.
     let open = || Netlink::open().map_err(|source| RunError::Kernel { source });
-    let parts = Parts { changes: open()?, looks: open()?, driver: asks, filter: replace, services: services.clone() };
+    let stirred = Arc::new(Notify::new());
+    let parts = Parts {
+        changes: open()?,
+        looks: open()?,
+        driver: asks,
+        filter: replace,
+        stirred: Arc::clone(&stirred),
+        services: services.clone(),
+    };
     let (keeping, commands, deeds) = opened.keeper(parts);
     let office_ports = keeping.office_ports();
     tokio::spawn(keeping.run(commands, keeper_in, deeds));
@@ -198,8 +209,12 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         tracing::warn!("{}, which is not there", waits(uplink));
     }
     let names: Vec<&str> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
-    let told =
-        format!("watching {} of {}, as {} says", names.join(", "), config.site.name, options.config_file.display());
+    let file = options.config_file.display();
+    let source = match &from_store {
+        Some(digest) => format!("config {digest} says, which was kept; {file} is not used"),
+        None => format!("{file} says"),
+    };
+    let told = format!("watching {} of {}, as {source}", names.join(", "), config.site.name);
     chronicle.write(&events::Line::new(Kind::DaemonStarted, told), started);
     let mut driver = Driver {
         prober: Prober::new(Arc::clone(&config), clock::now, Roots::System),
@@ -238,6 +253,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         forwarders: (Vec::new(), Instant::ORIGIN),
         changing: None,
         generation: 0,
+        stirred,
         awake,
     };
     for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {

@@ -32,15 +32,20 @@ use crate::control::io::BindError;
 use crate::kernel::netlink::Netlink;
 use crate::kernel::nft::Nft;
 use crate::kernel::nft::NftError;
+use crate::kernel::programs::ProgramError;
 
 pub use keeper::OpenError;
 pub use keeper::identity::{Hardware, IdentityError};
+#[cfg(feature = "lab")]
+pub use keeper::weigh;
 pub use plan::{Planned, plan};
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Runs while head office has signed nothing for this gateway.
+    /// Runs while head office has signed nothing for this gateway, and nobody has applied another file.
     pub config: Branch,
+    /// What it was read from: the way back of the first file that is applied.
+    pub config_text: String,
     /// As given, for messages.
     pub config_file: PathBuf,
     /// First 16 hex digits over its text.
@@ -155,7 +160,7 @@ pub fn teardown() -> Result<Vec<String>, RunError> {
         match Nft::new().teardown().await {
             Ok(()) => done.push("remove table inet causeway".to_owned()),
             // Without nft there is nothing of ours to remove.
-            Err(NftError::Missing { .. }) => {}
+            Err(NftError::Program(ProgramError::Missing { .. })) => {}
             Err(source) => return Err(RunError::Filter { source }),
         }
         Ok(done)

@@ -28,16 +28,9 @@ const LISTING_BYTES: u64 = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
-    #[error("{program} is not installed")]
-    Missing { program: PathBuf },
-    #[error("could not run {program}")]
-    Run {
-        program: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("nft did not answer within {after:?}")]
-    Deadline { after: Duration },
+    /// Missing, not to be run, or silent.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     #[error("nft refused to {what}: {message}")]
     Refused { what: &'static str, message: String },
     #[error("nft printed what is no listing of our table")]
@@ -55,12 +48,11 @@ impl NftError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing { .. } => Some("install nftables"),
+            Self::Program(ProgramError::Missing { .. }) => Some("install nftables"),
             Self::Refused { message, .. } if message.contains("Operation not permitted") => {
                 Some("needs root, or the capability CAP_NET_ADMIN")
             }
-            Self::Run { .. }
-            | Self::Deadline { .. }
+            Self::Program(ProgramError::Run { .. } | ProgramError::Deadline { .. })
             | Self::Refused { .. }
             | Self::Listing { .. }
             | Self::TooLong { .. }
@@ -153,12 +145,7 @@ impl Nft {
 
     async fn run(&self, what: &'static str, batch: &Nftables<'_>) -> Result<Vec<u8>, NftError> {
         let input = serde_json::to_vec(batch).expect("rules are plain data with string keys");
-        let output =
-            Program::Nft.run(&self.program, input, LISTING_BYTES, DEADLINE).await.map_err(|error| match error {
-                ProgramError::Missing { program } => NftError::Missing { program },
-                ProgramError::Run { program, source } => NftError::Run { program, source },
-                ProgramError::Deadline { after } => NftError::Deadline { after },
-            })?;
+        let output = Program::Nft.run(&self.program, input, LISTING_BYTES, DEADLINE).await?;
         if !output.success {
             return Err(NftError::Refused { what, message: output.message() });
         }

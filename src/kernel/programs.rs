@@ -28,8 +28,8 @@ pub enum ProgramError {
         #[source]
         source: std::io::Error,
     },
-    #[error("it did not answer within {after:?}")]
-    Deadline { after: Duration },
+    #[error("{program} did not answer within {after:?}")]
+    Deadline { program: PathBuf, after: Duration },
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Program {
     ) -> Result<Output, ProgramError> {
         tokio::time::timeout(deadline, self.converse(program, input, most))
             .await
-            .unwrap_or(Err(ProgramError::Deadline { after: deadline }))
+            .unwrap_or_else(|_| Err(ProgramError::Deadline { program: program.to_owned(), after: deadline }))
     }
 
     async fn converse(self, program: &Path, input: Vec<u8>, most: u64) -> Result<Output, ProgramError> {

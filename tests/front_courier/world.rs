@@ -227,6 +227,7 @@ fn daemon(
                         | Request::ConfigState
                         | Request::ConfigConfirm
                         | Request::ConfigRollBack
+                        | Request::ConfigApply { .. }
                         | Request::ConfigRetry
                         | Request::Drill { .. }) => panic!("the courier asks for {other:?}"),
                     };

@@ -2,7 +2,9 @@
 //! the right to make namespaces; without it the tests fail, since a skipped test proves nothing.
 
 mod access;
+mod applied;
 mod cause;
 mod place;
 mod plan;
 mod start;
+mod without_nft;

@@ -114,8 +114,14 @@ impl World {
         for id in self.server() {
             let id = nix::unistd::Pid::from_raw(id.parse().expect("a number"));
             nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL).expect("it runs");
-            // Its parent looks when it starts another.
-            std::thread::sleep(Duration::from_millis(50));
+            // Its parent looks when it starts another; until then what has ended is still listed.
+            let ended = || {
+                let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok();
+                let state = stat.as_deref().and_then(|text| Some(text.rsplit_once(')')?.1.trim_start().to_owned()));
+                state.is_none_or(|state| state.starts_with(['Z', 'X'])).then_some(())
+            };
+            let waited = causeway::lab::clock::wait_for(Duration::from_secs(20), Duration::from_millis(1), ended);
+            waited.expect("a killed process ends");
         }
     }
 

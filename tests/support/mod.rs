@@ -122,9 +122,11 @@ pub(crate) fn answer(incoming: &Incoming, live: &broadcast::Sender<EventLine>) -
         Request::Lock => Reply::Done("Locked.".to_owned()),
         Request::Unlock => Reply::Done("Unlocked.".to_owned()),
         Request::Drill { .. } => refused(RefusalKind::NotNow, "lte0 is not up"),
-        Request::ConfigState | Request::ConfigConfirm | Request::ConfigRollBack | Request::ConfigRetry => {
-            refused(RefusalKind::NotNow, "nothing is tried")
-        }
+        Request::ConfigState
+        | Request::ConfigApply { .. }
+        | Request::ConfigConfirm
+        | Request::ConfigRollBack
+        | Request::ConfigRetry => refused(RefusalKind::NotNow, "nothing is tried"),
         Request::Errand { .. } | Request::Deliver { .. } => refused(RefusalKind::NotNow, "not enrolled"),
     }))
 }

@@ -94,6 +94,19 @@ pub enum LinkStep {
 }
 
 impl LinkStep {
+    /// Whose it is.
+    pub(super) fn device(&self) -> &str {
+        match self {
+            Self::AddBridge { device } | Self::Up { device } | Self::AddAddress { device, .. } => device.as_str(),
+            Self::AddDefault(default) => default.device.as_str(),
+            Self::Join { port, .. } => port.as_str(),
+            Self::RemoveDefault { device, .. } | Self::RemoveAddress { device, .. } | Self::RemoveDevice { device } => {
+                device
+            }
+            Self::Leave { port } => port,
+        }
+    }
+
     pub(super) fn is_removal(&self) -> bool {
         match self {
             Self::AddBridge { .. }

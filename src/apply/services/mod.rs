@@ -5,6 +5,7 @@
 //! Order: all files beside their places → our output read again, `dnsmasq --test` → in place → links and addresses →
 //! services → what is no longer wanted → read back. Undoing is the same with the old branch.
 
+mod access;
 mod dnsmasq;
 mod io;
 pub mod links;
@@ -26,7 +27,7 @@ use crate::kernel::programs::{Program, ProgramError};
 
 pub use dnsmasq::GENERATION_NAME;
 pub use networkd::PREFIX;
-pub use plan::Step;
+pub use plan::{Section, Step};
 pub use store::StoreError;
 
 use io::Patience;
@@ -73,6 +74,8 @@ pub struct Paths {
     pub network: PathBuf,
     pub dnsmasq: PathBuf,
     pub flags: PathBuf,
+    /// sshd's list of keys.
+    pub access: PathBuf,
     /// dnsmasq's list of leases, which outlives a restart.
     pub leases: PathBuf,
 }
@@ -84,6 +87,7 @@ impl Paths {
             network: "/run/systemd/network".into(),
             dnsmasq: "/run/causeway/dnsmasq".into(),
             flags: "/run/causeway/flags".into(),
+            access: "/run/causeway/access".into(),
             leases: "/var/lib/causeway-dnsmasq/leases".into(),
         }
     }
@@ -94,19 +98,21 @@ impl Paths {
             network: folder.join("network"),
             dnsmasq: folder.join("dnsmasq"),
             flags: folder.join("flags"),
+            access: folder.join("access"),
             leases: folder.join("leases"),
         }
     }
 
     /// What the daemon writes; they are made when they are needed.
-    pub fn folders(&self) -> [&Path; 3] {
-        [&self.network, &self.dnsmasq, &self.flags]
+    pub fn folders(&self) -> [&Path; 4] {
+        [&self.network, &self.dnsmasq, &self.flags, &self.access]
     }
 
     fn of(&self, folder: Folder) -> &Path {
         match folder {
             Folder::Network => &self.network,
             Folder::Dnsmasq => &self.dnsmasq,
+            Folder::Access => &self.access,
         }
     }
 }
@@ -228,6 +234,33 @@ impl Services {
         Ok(differences)
     }
 
+    /// What somebody changed, by section, in words. What dnsmasq does not do although its files are right is `dns`.
+    pub async fn drift(&self, netlink: &Netlink, branch: &Branch) -> Result<Vec<(Section, String)>, ServicesError> {
+        let wanted = self.wanted(branch)?;
+        let found = self.found(netlink, branch).await?;
+        let steps = plan::plan(&found, &wanted, self.backend);
+        Ok(steps.iter().map(|step| (step.section(&wanted), step.describe())).collect())
+    }
+
+    /// Puts right what differs in these sections, and nothing else.
+    pub async fn repair(
+        &mut self,
+        netlink: &Netlink,
+        branch: &Branch,
+        sections: &[Section],
+    ) -> Result<Report, ServicesError> {
+        let wanted = self.wanted(branch)?;
+        let found = self.found(netlink, branch).await?;
+        let mut steps = plan::plan(&found, &wanted, self.backend);
+        steps.retain(|step| sections.contains(&step.section(&wanted)));
+        let mut report = Report::default();
+        if !steps.is_empty() {
+            self.stage(&steps, &wanted).await?;
+            self.execute(netlink, &steps, &wanted, &mut report).await?;
+        }
+        Ok(report)
+    }
+
     /// The uplink in use changed. The list of servers is swapped at once and dnsmasq told; what cannot be written now is
     /// found by the next [`Self::verify`] and repaired by the next [`Self::apply`].
     pub fn set_forwarders(&mut self, servers: &[IpAddr]) {
@@ -261,7 +294,8 @@ impl Services {
         let network = wanted.network.into_iter().map(|(name, text)| (self.paths.network.join(name), text));
         let lists = wanted.dnsmasq.iter().flat_map(plan::lists);
         let dnsmasq = lists.map(|(name, text)| (self.paths.dnsmasq.join(name), text.clone()));
-        Ok(network.chain(dnsmasq).collect())
+        let keys = wanted.keys.map(|text| (self.paths.access.join(access::KEYS), text));
+        Ok(network.chain(dnsmasq).chain(keys).collect())
     }
 
     fn wanted(&self, branch: &Branch) -> Result<Wanted, ServicesError> {
@@ -270,6 +304,8 @@ impl Services {
             links: links::links(branch, shape)?,
             network: networkd::files(branch, shape)?,
             dnsmasq: dnsmasq::render(branch, &self.uplink, &self.paths.dnsmasq, &self.paths.leases)?,
+            keys: access::keys(&branch.access)?,
+            uplinks: branch.gateway.uplinks.iter().map(|uplink| uplink.device.to_string()).collect(),
         })
     }
 
@@ -286,7 +322,8 @@ impl Services {
         dnsmasq.retain(|name, _| {
             [dnsmasq::CONF, dnsmasq::HOSTS, dnsmasq::NAMES, dnsmasq::SERVERS].contains(&name.as_str())
         });
-        Ok(Found { network: store::read_all(&self.paths.network, PREFIX)?, dnsmasq, links, serving })
+        let keys = store::read(&self.paths.access.join(access::KEYS))?;
+        Ok(Found { network: store::read_all(&self.paths.network, PREFIX)?, dnsmasq, keys, links, serving })
     }
 
     /// Everything beside its place, and dnsmasq's word on its part. After an error nothing is left.

@@ -17,6 +17,7 @@ pub(super) struct Found {
     /// Ours among networkd's files.
     pub(super) network: BTreeMap<String, String>,
     pub(super) dnsmasq: BTreeMap<String, String>,
+    pub(super) keys: Option<String>,
     pub(super) links: links::Found,
     pub(super) serving: Serving,
 }
@@ -36,6 +37,10 @@ pub(super) enum Serving {
 pub(super) struct Wanted {
     pub(super) network: Files,
     pub(super) dnsmasq: Option<Rendered>,
+    /// sshd's list.
+    pub(super) keys: Option<String>,
+    /// Devices of uplinks, to tell theirs from the LAN's.
+    pub(super) uplinks: BTreeSet<String>,
     pub(super) links: Links,
 }
 
@@ -43,6 +48,16 @@ pub(super) struct Wanted {
 pub(super) enum Folder {
     Network,
     Dnsmasq,
+    Access,
+}
+
+/// The part of the config that a step belongs to: each may be left alone when somebody else changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    Uplinks,
+    Networks,
+    Dns,
+    Access,
 }
 
 /// What a unit of systemd does when it sees the flag; each is one fixed command.
@@ -118,6 +133,27 @@ impl Step {
         format!("{words}{drift}{disturbs}")
     }
 
+    pub(super) fn section(&self, wanted: &Wanted) -> Section {
+        let of = |device: Option<&str>| match device {
+            Some(device) if wanted.uplinks.contains(device) => Section::Uplinks,
+            Some(_) | None => Section::Networks,
+        };
+        match &self.act {
+            Act::Write { folder: Folder::Network, name, .. } | Act::Remove { folder: Folder::Network, name } => {
+                of(device_of(name))
+            }
+            // Leases and listening addresses stand in the conf, names and servers in lists of their own.
+            Act::Write { folder: Folder::Dnsmasq, name, .. } | Act::Remove { folder: Folder::Dnsmasq, name } => {
+                if [NAMES, SERVERS].contains(&name.as_str()) { Section::Dns } else { Section::Networks }
+            }
+            Act::Write { folder: Folder::Access, .. } | Act::Remove { folder: Folder::Access, .. } => Section::Access,
+            Act::Link(step) => of(Some(step.device())),
+            Act::Raise(Flag::NetworkdReload) => Section::Networks,
+            Act::Raise(Flag::DnsmasqRestart | Flag::DnsmasqReload) => Section::Dns,
+            Act::Raise(Flag::Reconfigure { device }) => of(Some(device)),
+        }
+    }
+
     pub fn disturbance(&self) -> Disturbance {
         self.disturbance
     }
@@ -145,6 +181,14 @@ pub(super) fn plan(found: &Found, wanted: &Wanted, backend: Backend) -> Vec<Step
         }
     }
     dnsmasq(found, wanted.dnsmasq.as_ref(), &mut steps);
+    if found.keys != wanted.keys {
+        let (folder, name) = (Folder::Access, super::access::KEYS.to_owned());
+        let act = match &wanted.keys {
+            Some(text) => Act::Write { folder, name, text: text.clone(), new: found.keys.is_none() },
+            None => Act::Remove { folder, name },
+        };
+        steps.push(Step::new(act, Disturbance::None));
+    }
     let left = match backend {
         Backend::Networkd => left_by_networkd(found, wanted, &changed),
         Backend::Direct => Vec::new(),

@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 
 use super::View;
-use crate::control::keeping::{ConfigState, OfficeState, Past, Released, Returned, Seen, WitnessState};
+use crate::control::keeping::{ChecksState, ConfigState, OfficeState, Past, Released, Returned, Seen, WitnessState};
+use crate::trust::machine::LOCAL_EPOCH;
 
 /// Text of `config why`.
 pub fn why(state: &ConfigState) -> String {
     let mut text = String::new();
-    let Some(office) = &state.office else {
-        line(&mut text, "NO HEAD OFFICE. This gateway runs the file that it was started with.");
+    line(&mut text, &state.office.as_ref().map_or_else(|| alone(state), |office| headline(state, office)));
+    if state.office.is_none() && state.state == "idle" && state.running.is_none() && state.drift.is_empty() {
         return text;
-    };
-    line(&mut text, &headline(state, office));
+    }
     if let Some(last) = &state.last {
         line(&mut text, &returned(last, state));
     }
@@ -25,6 +25,14 @@ pub fn why(state: &ConfigState) -> String {
             }
         }
     }
+    if let ChecksState { before: Some(before @ 1..), trial: Some(trial), .. } = state.checks
+        && trial < before
+    {
+        line(&mut text, &format!("  of what must work here, {before} worked before and {trial} in the trial"));
+    }
+    for drift in &state.drift {
+        line(&mut text, &format!("  somebody changed this gateway: {drift}"));
+    }
     if let Some(refused) = &state.refused {
         line(&mut text, &format!("  last refused: {refused}"));
     }
@@ -32,7 +40,9 @@ pub fn why(state: &ConfigState) -> String {
         line(&mut text, &format!("I would fall back to: {}", released(previous)));
     }
     line(&mut text, &format!("Waiting for: {}", waiting(state)));
-    line(&mut text, &told(office));
+    if let Some(office) = &state.office {
+        line(&mut text, &told(office));
+    }
     text
 }
 
@@ -40,8 +50,9 @@ pub fn why(state: &ConfigState) -> String {
 pub fn history(state: &ConfigState, view: &View) -> String {
     let mut text = String::new();
     for past in &state.history {
-        let Past { at, from, to, seq, reason, verdict } = past;
-        let what = seq.map_or_else(|| "config".to_owned(), |seq| format!("standard {seq}"));
+        let Past { at, from, to, epoch, seq, reason, verdict } = past;
+        let kind = if *epoch == Some(LOCAL_EPOCH) { "file" } else { "standard" };
+        let what = seq.map_or_else(|| "config".to_owned(), |seq| format!("{kind} {seq}"));
         let mut said = format!("{}  {what}: {from} → {to}", view.at(*at));
         if let Some(reason) = reason {
             let _ = write!(said, ", {reason}");
@@ -55,6 +66,21 @@ pub fn history(state: &ConfigState, view: &View) -> String {
         line(&mut text, "nothing changed since the daemon started");
     }
     text
+}
+
+/// Of a gateway without a head office.
+fn alone(state: &ConfigState) -> String {
+    let name = |released: &Option<Released>| {
+        released.as_ref().map_or_else(|| "the file that it was started with".to_owned(), self::released)
+    };
+    let (running, wanted) = (name(&state.running), name(&state.wanted));
+    match state.state.as_str() {
+        "soak" => format!("NO HEAD OFFICE. This gateway runs {running}, new and still watched."),
+        "fetched" | "ready" | "applying" => format!("ABOUT TO CHANGE to {wanted}; running {running}."),
+        "trial" => format!("ON TRIAL: {running}."),
+        "rolling_back" => format!("GOING BACK to {running}."),
+        _ => format!("NO HEAD OFFICE. This gateway runs {running}."),
+    }
 }
 
 fn headline(state: &ConfigState, office: &OfficeState) -> String {
@@ -84,7 +110,8 @@ fn returned(last: &Returned, state: &ConfigState) -> String {
         .filter(|it| it.before.proved && it.trial.present && !it.trial.proved)
         .map(|it| it.uplink.as_str())
         .collect();
-    let mut text = format!("  {} was not kept: {}", last.seq, last.reason);
+    let kind = if last.epoch == LOCAL_EPOCH { "file " } else { "" };
+    let mut text = format!("  {kind}{} was not kept: {}", last.seq, last.reason);
     if last.reason == "no_path_proof_on_uplink" && !lost.is_empty() {
         let _ = write!(text, ": {}", lost.join(", "));
     }
@@ -119,19 +146,24 @@ fn seen(evidence: &[WitnessState], pick: fn(&WitnessState) -> Seen) -> Option<St
 }
 
 fn waiting(state: &ConfigState) -> String {
-    match state.state.as_str() {
-        "quarantine" => {
+    match (state.state.as_str(), state.confirm_within_s) {
+        ("quarantine", _) if state.last.as_ref().is_some_and(|last| last.epoch == LOCAL_EPOCH) => {
+            "another file, or causeway config retry".to_owned()
+        }
+        ("quarantine", _) => {
             let seq = state.last.as_ref().map_or_else(|| "this one".to_owned(), |last| last.seq.to_string());
             format!("a standard other than {seq}, or causeway config retry")
         }
-        "trial" => "every line that worked before to prove itself".to_owned(),
-        "soak" => "the end of the watch; causeway config rollback goes back now".to_owned(),
-        "rolling_back" => "the old config to be in force again".to_owned(),
-        "fetched" => "a good moment; causeway config retry does not wait".to_owned(),
-        "ready" | "applying" => "the change, which is under way".to_owned(),
+        ("trial", Some(seconds)) => format!("causeway config confirm, within {seconds} s"),
+        ("trial", None) => "every line that worked before to prove itself".to_owned(),
+        ("soak", _) => "the end of the watch; causeway config rollback goes back now".to_owned(),
+        ("rolling_back", _) => "the old config to be in force again".to_owned(),
+        ("fetched", _) => "a good moment; causeway config retry does not wait".to_owned(),
+        ("ready" | "applying", _) => "the change, which is under way".to_owned(),
         _ if state.last.as_ref().is_some_and(|last| last.verdict.as_deref() == Some("external")) => {
             "another try by itself, or causeway config retry".to_owned()
         }
+        _ if state.office.is_none() => "another file: causeway config apply FILE".to_owned(),
         _ => "news from head office".to_owned(),
     }
 }
@@ -143,7 +175,8 @@ fn told(office: &OfficeState) -> String {
 }
 
 fn released(released: &Released) -> String {
-    format!("{} ({})", released.seq, released.digest)
+    let kind = if released.epoch == LOCAL_EPOCH { "file " } else { "" };
+    format!("{kind}{} ({})", released.seq, released.digest)
 }
 
 fn is_under_way(state: &str) -> bool {
@@ -190,6 +223,9 @@ mod tests {
                 WitnessState { uplink: "fibre".to_owned(), before: seen(true), trial: seen(true), after: seen(true) },
                 WitnessState { uplink: "lte".to_owned(), before: seen(true), trial: seen(false), after: seen(true) },
             ],
+            checks: ChecksState::default(),
+            drift: Vec::new(),
+            confirm_within_s: None,
             refused: None,
             history: Vec::new(),
         }

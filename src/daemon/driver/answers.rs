@@ -52,6 +52,7 @@ impl Driver {
             Request::Errand { .. }
             | Request::Deliver { .. }
             | Request::ConfigState
+            | Request::ConfigApply { .. }
             | Request::ConfigConfirm
             | Request::ConfigRollBack
             | Request::ConfigRetry => {

@@ -176,6 +176,9 @@ impl Driver {
 
     pub(super) fn hint(&mut self, hint: Hint, now: Instant) {
         let mut look = now + COALESCE;
+        if !matches!(hint, Hint::Routes { .. } | Hint::Rules) {
+            self.stirred.notify_one();
+        }
         match hint {
             Hint::Link { name, link, .. } => {
                 let uplinks = self.world.config.uplinks.iter();

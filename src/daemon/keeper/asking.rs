@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Keeper;
 use super::errands::Task;
 use super::identity::Admission;
+use super::pacing::RETRY_AFTER;
 use crate::config::sections::SUPPORTED;
 use crate::control::errand::{Errand, Method, Office as Address};
 use crate::time::Instant;
@@ -79,7 +80,7 @@ impl Keeper {
             target,
             headers,
             body,
-            wanted: vec![request::FRESHNESS.to_owned()],
+            wanted: vec![request::FRESHNESS.to_owned(), RETRY_AFTER.to_owned()],
             most: u32::try_from(most).unwrap_or(u32::MAX),
             hold_ms: milliseconds(hold + ANSWER),
             deadline_ms: milliseconds(DEADLINE),

@@ -8,6 +8,8 @@ use crate::trust::digest::Digest;
 use crate::trust::document::{SealedKey, Section, SectionId, Site, Standard};
 use crate::trust::machine::{Checked, Defer, Disturbance, Timers};
 use crate::trust::refusal::Refusal;
+#[cfg(feature = "lab")]
+use crate::trust::verify::{self, Blobs, Verifier};
 use crate::trust::verify::{Content, Opener};
 
 pub(super) struct Known;
@@ -68,6 +70,21 @@ impl Opener for NoKey {
     fn open(&self, _: &SealedKey, _: &[u8]) -> Option<Vec<u8>> {
         None
     }
+}
+
+/// All that stands between an assignment with its blobs and a trial: what the keeper does in steps, as they come in.
+#[cfg(feature = "lab")]
+pub fn weigh(
+    verifier: &Verifier<'_>,
+    assignment: &[u8],
+    blobs: Blobs<'_>,
+    running: &Branch,
+) -> Result<(Branch, Checked), Refusal> {
+    let complete = verifier.complete(verifier.assignment(assignment)?, blobs, &NoKey, &Known)?;
+    let prepared = verify::prepare(&complete, &Known)?;
+    let branch = prepared.resolved.branch().map_err(|_| Refusal::InvalidConfig)?;
+    let checked = checked(running, &branch);
+    Ok((branch, checked))
 }
 
 /// What the change from `old` to `new` asks of the branch.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::content::{self, Known, NoKey};
+use super::drift::Found;
 use super::errands::Task;
 use super::measure::measure;
 use super::{Ask, Keeper, chain, clock};
 use crate::config::Branch;
+use crate::config::model::Check;
 use crate::time::Instant;
 use crate::trust::machine::{Applied, Candidate, Checked, Command, Config, Event, Measurement, Moment, Office, Target};
 use crate::trust::refusal::Refusal;
@@ -24,6 +26,7 @@ pub(in crate::daemon) enum Deed {
     Checked(Candidate, Result<Checked, Refusal>),
     Measured(Moment, Box<Measurement>),
     Announced,
+    Drifted(Found),
     Applied { target: Target, applied: Applied, branch: Option<Arc<Branch>>, why: Vec<String> },
 }
 
@@ -50,9 +53,9 @@ impl Keeper {
     pub(super) async fn command(&mut self, command: Command) {
         match command {
             Command::Check(candidate) => self.check(candidate).await,
-            Command::Measure(moment) => self.measure(moment),
+            Command::Measure(moment) => self.measure(moment).await,
             // The receipt of the transition says so; without a head office there is nobody to tell.
-            Command::Announce(_) if self.enrolment.is_some() => {}
+            Command::Announce(candidate) if self.enrolment.is_some() && !candidate.operator => {}
             Command::Announce(_) => self.send(Deed::Announced),
             Command::Apply(target) => self.apply(target).await,
         }
@@ -69,6 +72,7 @@ impl Keeper {
                     measuring.uplinks = Some(measurement);
                 }
             }
+            Deed::Drifted(found) => self.drifted(found),
             Deed::Announced => self.step(Event::Announced).await,
             Deed::Applied { target, applied, branch, why } => {
                 for line in &why {
@@ -78,6 +82,7 @@ impl Keeper {
                     (self.branch, self.force) = (branch, target);
                 }
                 self.step(Event::Applied(target, applied)).await;
+                self.confirm_unattended().await;
             }
         }
     }
@@ -108,7 +113,8 @@ impl Keeper {
         self.send(Deed::Checked(candidate, checked));
     }
 
-    fn measure(&mut self, moment: Moment) {
+    async fn measure(&mut self, moment: Moment) {
+        let checks = self.site_checks().await;
         let now = clock::now();
         let office = self.enrolment.is_none().then_some(Office::Silent);
         self.measuring = Some(Measuring { moment, until: now + OFFICE_WITHIN, uplinks: None, office });
@@ -120,9 +126,25 @@ impl Keeper {
             let (reply, status) = tokio::sync::oneshot::channel();
             parts.driver.send(Ask::Status(reply)).await.ok();
             let Ok(status) = status.await else { return };
-            let measurement = measure(&branch, &status, &parts.looks, Office::Silent).await;
+            let measurement = measure(&branch, &checks, &status, &parts.looks, Office::Silent).await;
             deeds.send(Deed::Measured(moment, Box::new(measurement))).await.ok();
         });
+    }
+
+    /// What must work by the candidate, whichever config is in force: the evidence of all three moments is about the same.
+    async fn site_checks(&mut self) -> Arc<[Check]> {
+        let Some(config) = self.machine.state().candidate().map(|candidate| candidate.config) else {
+            return Arc::from([]);
+        };
+        if let Some((known, checks)) = &self.site_checks
+            && *known == config.resolved
+        {
+            return Arc::clone(checks);
+        }
+        let Ok(branch) = self.load(config).await else { return Arc::from([]) };
+        let checks: Arc<[Check]> = branch.apply.must_work.into();
+        self.site_checks = Some((config.resolved, Arc::clone(&checks)));
+        checks
     }
 
     /// By verifying and resolving again what was accepted: the same bytes give the same config.
@@ -182,6 +204,9 @@ pub(super) fn load(store: &Store<Folder>, config: &Config) -> Result<Branch, Ref
             Err(Refusal::DigestDiffers)
         }
     };
+    if config.is_local() {
+        return super::local::parse(&get(&config.assignment)?);
+    }
     let [assignment, standard, site] = [get(&config.assignment)?, get(&config.standard)?, get(&config.site)?];
     let blobs = Blobs { standard: &standard, site: &site };
     let complete = verify::stored(&assignment, &config.assignment, blobs, &NoKey, &Known)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::apply::services::Services;
 use crate::config::Branch;
@@ -22,6 +22,8 @@ pub(in crate::daemon) struct Parts {
     pub(in crate::daemon) looks: Netlink,
     pub(in crate::daemon) driver: mpsc::Sender<Ask>,
     pub(in crate::daemon) filter: mpsc::Sender<Replace>,
+    /// A link or an address changed: time to look whether it is still as it should be.
+    pub(in crate::daemon) stirred: Arc<Notify>,
     /// `None`: addresses and services of the LAN are somebody else's.
     pub(in crate::daemon) services: Option<Arc<Mutex<Services>>>,
 }

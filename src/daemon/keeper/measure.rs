@@ -2,25 +2,35 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use crate::apply::exec::Kernel as _;
 use crate::config::branch::{Branch, Week};
-use crate::config::model::LinkName;
+use crate::config::model::{Check, LinkName};
 use crate::control::status::{InternetState, Status, UplinkStatus};
 use crate::health::State;
 use crate::kernel::netlink::Netlink;
 use crate::probe::io::proof::prove;
+use crate::probe::io::site::{Line, works};
 use crate::trust::bounded::Text;
 use crate::trust::machine::{Conditions, Measurement, Office, Signs, Surroundings};
 
 /// Several round trips of a satellite line, with what is lost on the way.
 const PROVE_WITHIN: Duration = Duration::from_secs(3);
+/// As many as the evidence has bits for, and `must_work` has entries.
+const SITE_CHECKS: usize = 16;
 /// Local hour in which the fewest work.
 const QUIETEST: u16 = 3;
 
 /// All uplinks at once, each through new sockets bound to its device; `front` is not asked which line it used.
-pub(super) async fn measure(branch: &Branch, status: &Status, netlink: &Netlink, office: Office) -> Measurement {
+/// `checks`: what the candidate says must work.
+pub(super) async fn measure(
+    branch: &Branch,
+    checks: &[Check],
+    status: &Status,
+    netlink: &Netlink,
+    office: Office,
+) -> Measurement {
     let uplinks = branch.gateway.uplinks.iter().map(|uplink| async {
         let proofs = branch.responders.iter().map(|responder| prove(&uplink.device, responder, PROVE_WITHIN));
         let proved = join_all(proofs).await.iter().any(Result::is_ok);
@@ -28,9 +38,12 @@ pub(super) async fn measure(branch: &Branch, status: &Status, netlink: &Netlink,
         let line = status.uplinks.iter().find(|line| line.name == uplink.name.as_str());
         (name, line.map_or(Signs::PRESENT, |line| signs(line, proved)))
     });
-    let uplinks = join_all(uplinks).await;
+    let lines: Vec<Line> = branch.gateway.uplinks.iter().map(Line::of).collect();
+    let site = checks.iter().take(SITE_CHECKS).map(|check| works(check, &lines, PROVE_WITHIN));
+    let (uplinks, site) = join(join_all(uplinks), join_all(site)).await;
+    let checks = site.iter().zip(0..).fold(0, |bits, (works, bit)| bits | u16::from(*works) << bit);
     let lan = lan_has_carrier(branch, netlink).await;
-    Measurement { uplinks, around: Surroundings { checks: 0, lan, office } }
+    Measurement { uplinks, around: Surroundings { checks, lan, office } }
 }
 
 fn signs(line: &UplinkStatus, proved: bool) -> Signs {

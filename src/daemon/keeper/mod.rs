@@ -5,12 +5,15 @@
 mod asking;
 mod content;
 mod deeds;
+mod drift;
 mod errands;
 mod generation;
 pub(super) mod identity;
+mod local;
 mod measure;
 mod office;
 mod opening;
+mod pacing;
 mod report;
 
 use std::collections::VecDeque;
@@ -25,24 +28,30 @@ use super::clock;
 use super::driver::Ask;
 use super::hands::chain;
 use crate::config::Branch;
+use crate::config::model::Check;
 use crate::control::errand::Lane;
 use crate::control::io::Incoming;
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
 use crate::control::status::Status;
 use crate::time::Instant;
+use crate::trust::digest::Digest;
 use crate::trust::document::Document as _;
 use crate::trust::document::{Seconds, TransitionKind, TransitionReceipt};
 use crate::trust::freshness::Nonces;
 use crate::trust::machine::{self, Advance, Command, Event, Machine, Save, Target, Transition};
 use crate::trust::root::TrustedRoot;
 use crate::trust::store::{Folder, Store, StoreError};
+#[cfg(feature = "lab")]
+pub use content::weigh;
 use deeds::Deed;
+use drift::Watch;
 use errands::{Errands, Task};
 pub(super) use generation::Parts;
 use identity::{Claim, Device, Enrolment};
 use office::Offered;
 pub use opening::OpenError;
 pub(super) use opening::Opened;
+use pacing::Pacing;
 
 /// Requests that may wait: both lanes of `front`, and people.
 pub(super) const REQUESTS: usize = 32;
@@ -71,16 +80,27 @@ pub(super) struct Keeper {
     /// Requests signed in this boot.
     counted: u32,
     errands: Errands,
+    /// Of both lanes.
+    news_pacing: Pacing,
+    work_pacing: Pacing,
     offered: Option<Offered>,
     /// Where the numbers of uplinks are kept.
     marks: PathBuf,
     /// The file that the daemon was started with: what runs while nothing else does.
     safe: Arc<Branch>,
+    safe_text: String,
+    /// A file that was applied by somebody who will not be there to confirm it. Forgotten with the process: then it is
+    /// undone, which is safe.
+    unattended: Option<Digest>,
     /// In force, as far as it could be put in force.
     branch: Arc<Branch>,
     /// What that is. While a change is being applied, still the config from before.
     force: Target,
     measuring: Option<deeds::Measuring>,
+    at_start: Option<Transition>,
+    /// Of the candidate with this digest.
+    site_checks: Option<(Digest, Arc<[Check]>)>,
+    drift: Watch,
     refused: Option<String>,
     history: VecDeque<Past>,
     told: Instant,
@@ -107,6 +127,7 @@ impl Keeper {
                     Some(incoming) => self.asked(incoming).await,
                     None => return,
                 },
+                () = self.parts.stirred.notified() => self.drift.stir(clock::now()),
                 () = sleep(deadline.since(clock::now())) => {}
             }
             self.due().await;
@@ -115,6 +136,9 @@ impl Keeper {
 
     /// What the machine wanted at the start, and what is in force by then.
     async fn begin(&mut self, commands: Vec<Command>) {
+        if let Some(transition) = self.at_start.take() {
+            self.passed(transition);
+        }
         let applies = commands.iter().any(|command| matches!(command, Command::Apply(_)));
         // Routes and filter are in force already; addresses and services may not be.
         if !applies && self.parts.services.is_some() {
@@ -129,7 +153,8 @@ impl Keeper {
     fn deadline(&self) -> Instant {
         let machine = self.machine.deadline().unwrap_or(Instant::NEVER);
         let measuring = self.measuring.as_ref().map_or(Instant::NEVER, deeds::Measuring::until);
-        machine.min(self.errands.deadline()).min(measuring).min(self.told + CONDITIONS_EVERY)
+        let drift = self.drift_deadline();
+        machine.min(self.errands.deadline()).min(measuring).min(drift).min(self.told + CONDITIONS_EVERY)
     }
 
     async fn due(&mut self) {
@@ -145,6 +170,7 @@ impl Keeper {
             self.step(Event::Tick).await;
         }
         self.measured(now).await;
+        self.look_for_drift(now);
         self.errands.release(now);
         for lane in [Lane::News, Lane::Work] {
             if let Some(task) = self.errands.next(lane, now) {
@@ -173,6 +199,7 @@ impl Keeper {
                 return;
             }
             Request::ConfigState => Reply::ConfigState(Box::new(self.state(now))),
+            Request::ConfigApply { text, unattended } => self.apply_file(text, unattended, &by).await,
             Request::ConfigConfirm => self.person(Event::Confirm, "confirmed", &by).await,
             Request::ConfigRollBack => self.person(Event::RollBack, "taken back", &by).await,
             Request::ConfigRetry => self.person(Event::Retry, "tried again", &by).await,

@@ -20,13 +20,16 @@ use crate::trust::request;
 use crate::trust::root::TrustedRoot;
 use crate::trust::verify::{Blobs, Identity, Verified, Verifier, check_size};
 
-/// What head office wrongly answers is asked for again after that; `front` itself waits longer and longer while nobody
-/// answers.
+/// What does not verify is asked for again after that. For what is refused see [`super::pacing`]; `front` itself waits
+/// longer and longer while nobody answers.
 const AGAIN: Duration = Duration::from_secs(30);
 /// A person has to approve.
 const WAITING: Duration = Duration::from_mins(1);
 /// Between two requests for news that were not held.
 const BREATH: Duration = Duration::from_secs(1);
+
+/// RFC 6585.
+const TOO_MANY: u16 = 429;
 
 /// An assignment whose blobs are on their way.
 #[derive(Debug)]
@@ -53,11 +56,10 @@ impl Keeper {
                 let soon = matches!(fetched.status, 200 | 204 | 304);
                 let held = now.since(began) >= BREATH;
                 let pause = if !soon {
-                    AGAIN
-                } else if held {
-                    Duration::ZERO
+                    self.news_pacing.after(&fetched, random())
                 } else {
-                    BREATH
+                    self.news_pacing.good();
+                    if held { Duration::ZERO } else { BREATH }
                 };
                 self.errands.ask_news(now + pause);
                 self.heard(fetched, now).await;
@@ -68,8 +70,9 @@ impl Keeper {
             Task::Enrol => self.enrolled(&fetched, now).await,
             Task::Receipt { bytes, announces } => {
                 // A server's fault may pass; what it does not want it will not want later.
-                if fetched.status >= 500 {
-                    self.errands.want(Task::Receipt { bytes, announces }, now + AGAIN);
+                if fetched.status >= 500 || fetched.status == TOO_MANY {
+                    let pause = self.work_pacing.after(&fetched, random());
+                    self.errands.want(Task::Receipt { bytes, announces }, now + pause);
                 } else if announces && matches!(self.machine.state(), State::Ready(_)) {
                     self.step(Event::Announced).await;
                 }
@@ -179,9 +182,11 @@ impl Keeper {
         let Some(offered) = self.offered.as_mut() else { return };
         if !matches!(fetched.status, 200 | 206) {
             tracing::info!("head office has no blob {}: status {}", reference.digest.short(), fetched.status);
-            self.errands.want(Task::Blob(reference), now + AGAIN);
+            let pause = self.work_pacing.after(&fetched, random());
+            self.errands.want(Task::Blob(reference), now + pause);
             return;
         }
+        self.work_pacing.good();
         let Assignment { standard, site, .. } = &offered.verified.document;
         if Digest::of(&fetched.body) != reference.digest {
             self.refuse("a blob", Refusal::DigestDiffers);
@@ -230,7 +235,7 @@ impl Keeper {
     }
 
     /// What no state needs any more goes.
-    async fn sweep(&mut self) {
+    pub(super) async fn sweep(&mut self) {
         if self.offered.is_none() {
             self.on_disk(|store| Ok(store.sweep())).await.ok();
         }
@@ -240,7 +245,8 @@ impl Keeper {
         if fetched.status != 200 {
             // There is none newer.
             if self.root.is_none() {
-                self.errands.want(Task::Root(version), now + AGAIN);
+                let pause = self.work_pacing.after(fetched, random());
+                self.errands.want(Task::Root(version), now + pause);
             } else {
                 self.plan_office(now);
             }
@@ -286,7 +292,8 @@ impl Keeper {
             200 => verifier.enrol_receipt(&fetched.body, &mut self.nonces, now),
             status => {
                 tracing::warn!("head office does not enrol this gateway: status {status}");
-                self.errands.want(Task::Enrol, now + AGAIN);
+                let pause = self.work_pacing.after(fetched, random());
+                self.errands.want(Task::Enrol, now + pause);
                 return;
             }
         };
@@ -347,4 +354,9 @@ fn unread(verified: &Verified<Assignment>) -> Candidate {
         operator: false,
         timers: Timers::default(),
     }
+}
+
+/// Without chance all branches wait alike, which is no reason not to wait.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
 }

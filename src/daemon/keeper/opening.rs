@@ -8,15 +8,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::deeds::{self, Deed};
+use super::drift::Watch;
 use super::errands::Errands;
 use super::generation::Parts;
 use super::identity::{Admission, Claim, Device, Enrolment, Hardware, IdentityError};
+use super::pacing::Pacing;
 use super::{CONDITIONS_EVERY, Keeper, chain, clock};
 use crate::config::Branch;
 use crate::daemon::marks;
 use crate::trust::floors::BootId;
 use crate::trust::freshness::Nonces;
-use crate::trust::machine::{Advance, Command, Machine, Target};
+use crate::trust::machine::{Advance, Command, Machine, Target, Transition};
 use crate::trust::root::TrustedRoot;
 use crate::trust::store::{Folder, Found, Store, StoreError};
 
@@ -43,12 +45,15 @@ pub(in crate::daemon) struct Opened {
     folder: PathBuf,
     machine: Machine,
     commands: Vec<Command>,
+    /// What the start alone led to: a trial that was cut short is over.
+    transition: Option<Transition>,
     device: Device,
     claim: Option<Claim>,
     enrolment: Option<Enrolment>,
     root: Option<TrustedRoot>,
     marks: PathBuf,
     safe: Arc<Branch>,
+    safe_text: String,
     branch: Arc<Branch>,
     force: Target,
     digest: Option<String>,
@@ -56,13 +61,13 @@ pub(in crate::daemon) struct Opened {
 }
 
 impl Opened {
-    /// `safe` runs while there is nothing signed.
+    /// `safe` runs while nothing signed and nothing applied here was kept.
     pub(in crate::daemon) fn open(
         state: &Path,
         runtime: &Path,
         claim: Option<&Path>,
         hardware: &Hardware,
-        safe: Branch,
+        (safe, safe_text): (Branch, String),
     ) -> Result<Self, OpenError> {
         let folder = state.join("trust");
         fs::create_dir_all(&folder).map_err(|source| OpenError::Folder { path: folder.clone(), source })?;
@@ -74,7 +79,7 @@ impl Opened {
         let device = Device::open(&folder, hardware)?;
         let claim = claim.map(Claim::read).transpose()?.flatten();
         let enrolment = enrolment(&folder, claim.as_ref())?;
-        let Advance { machine, save, commands, .. } =
+        let Advance { machine, save, commands, transition } =
             Machine::start(found.record(), boot_id(), Keeper::build(), clock::now());
         if save.is_some()
             && let Err(error) = store.save(&machine.record(clock::now()))
@@ -110,12 +115,14 @@ impl Opened {
             folder,
             machine,
             commands,
+            transition,
             device,
             claim,
             enrolment,
             root,
             marks,
             safe,
+            safe_text,
             branch,
             force,
             digest,
@@ -123,7 +130,7 @@ impl Opened {
         })
     }
 
-    /// What is in force from the start, and its digest if it was signed.
+    /// What is in force from the start, and its digest if it comes from the store.
     pub(in crate::daemon) fn branch(&self) -> (&Arc<Branch>, Option<&str>) {
         (&self.branch, self.digest.as_deref())
     }
@@ -146,12 +153,19 @@ impl Opened {
             nonces: Nonces::new(now),
             counted: 0,
             errands: Errands::default(),
+            news_pacing: Pacing::default(),
+            work_pacing: Pacing::default(),
             offered: None,
             marks: self.marks,
             safe: self.safe,
+            safe_text: self.safe_text,
+            unattended: None,
             branch: self.branch,
             force: self.force,
             measuring: None,
+            at_start: self.transition,
+            site_checks: None,
+            drift: Watch::new(now),
             refused: None,
             history: VecDeque::new(),
             told: crate::time::Instant::from_nanos(now.nanos().saturating_sub(nanos(CONDITIONS_EVERY))),

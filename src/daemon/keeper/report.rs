@@ -2,10 +2,10 @@
 
 use super::identity::Admission;
 use super::{Keeper, Past as Passed, clock};
-use crate::control::keeping::{ConfigState, OfficeState, Past, Released, Returned, Seen, WitnessState};
+use crate::control::keeping::{ChecksState, ConfigState, OfficeState, Past, Released, Returned, Seen, WitnessState};
 use crate::control::status::Moment as At;
 use crate::time::Instant;
-use crate::trust::machine::{Config, Moment, Signs, Target, Transition, Witness};
+use crate::trust::machine::{Config, Evidence, Moment, Signs, Target, Transition, Witness};
 
 impl Keeper {
     pub(super) fn state(&self, now: Instant) -> ConfigState {
@@ -19,6 +19,7 @@ impl Keeper {
         ConfigState {
             office: self.office_state(now),
             state: self.machine.state().name().name().to_owned(),
+            confirm_within_s: self.machine.confirm_until().map(|until| until.since(now).as_secs()),
             wanted: waiting.map(|candidate| released(&candidate.config)).or_else(|| running.clone()),
             running,
             previous: keep.previous.as_ref().map(released),
@@ -30,6 +31,8 @@ impl Keeper {
                 tried_seconds: evidence.tried_for,
             }),
             evidence: evidence.uplinks().iter().map(witness).collect(),
+            checks: checks(evidence),
+            drift: self.drift.reported().to_vec(),
             refused: self.refused.clone(),
             history: self.history.iter().map(|past| told(past, now)).collect(),
         }
@@ -58,6 +61,11 @@ fn released(config: &Config) -> Released {
     Released { epoch: config.released.epoch, seq: config.released.seq, digest: config.resolved.short() }
 }
 
+fn checks(evidence: &Evidence) -> ChecksState {
+    let worked = |moment| evidence.around(moment).map(|around| around.checks.count_ones());
+    ChecksState { before: worked(Moment::Before), trial: worked(Moment::Trial), after: worked(Moment::After) }
+}
+
 fn witness(witness: &Witness) -> WitnessState {
     let seen = |moment| {
         let signs = witness.signs(moment);
@@ -77,6 +85,7 @@ fn told(past: &Passed, now: Instant) -> Past {
         at: At::of(past.at, now, clock::wall_ms()),
         from: from.name().to_owned(),
         to: to.name().to_owned(),
+        epoch: candidate.map(|candidate| candidate.config.released.epoch),
         seq: candidate.map(|candidate| candidate.config.released.seq),
         reason: reason.map(|reason| reason.code().to_owned()),
         verdict: verdict.map(|verdict| verdict.name().to_owned()),
@@ -86,7 +95,13 @@ fn told(past: &Passed, now: Instant) -> Past {
 /// For the journal.
 pub(super) fn sentence(transition: &Transition) -> String {
     let Transition { from, to, candidate, reason, verdict, attempt: _ } = transition;
-    let what = candidate.map_or_else(|| "config".to_owned(), |it| format!("standard {}", it.config.released.seq));
+    let what = candidate.map_or_else(
+        || "config".to_owned(),
+        |it| {
+            let kind = if it.config.is_local() { "file" } else { "standard" };
+            format!("{kind} {}", it.config.released.seq)
+        },
+    );
     let mut text = format!("{what}: {} → {}", from.name(), to.name());
     if let Some(reason) = reason {
         text.push_str(&format!(", {}", reason.code()));

@@ -33,6 +33,7 @@ pub mod proof;
 mod receive;
 pub mod resolve;
 mod sink;
+pub mod site;
 mod socket;
 mod tcp;
 mod tls;

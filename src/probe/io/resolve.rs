@@ -114,6 +114,12 @@ pub(super) struct Found {
     ttl: Duration,
 }
 
+impl Found {
+    pub(super) fn first(&self) -> Option<IpAddr> {
+        self.addresses.first().copied()
+    }
+}
+
 /// Asks one resolver after the other through the device.
 pub(super) async fn resolve(
     device: &LinkName,

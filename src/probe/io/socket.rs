@@ -124,7 +124,7 @@ pub(super) fn address(ip: IpAddr) -> SockAddr {
     SockAddr::from(SocketAddr::new(ip, 0))
 }
 
-fn domain(family: Family) -> Domain {
+pub(super) fn domain(family: Family) -> Domain {
     match family {
         Family::V4 => Domain::IPV4,
         Family::V6 => Domain::IPV6,

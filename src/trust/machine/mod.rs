@@ -32,7 +32,7 @@ pub use evidence::{
     Evidence, Judgement, Measurement, Moment, Office, Signs, Surroundings, UPLINKS_MOST, UplinkName, Witness,
 };
 pub use reason::{Class, Reason, Verdict};
-pub use record::{Candidate, Config, Keep, LastReturn, Record, Saved, Timers};
+pub use record::{Candidate, Config, Keep, LOCAL_EPOCH, LastReturn, Record, Saved, Timers};
 pub use state::State;
 
 use super::digest::Digest;
@@ -160,6 +160,31 @@ impl Machine {
     pub fn set_order_nonce(mut self, nonce: Nonce) -> Advance {
         self.keep.order_nonce = nonce;
         self.saved(Save::First)
+    }
+
+    /// What runs already becomes the boot default without a trial: the file that the gateway was started with, before
+    /// another one takes its place. So the way back is in the store, whatever becomes of the file.
+    pub fn adopt(mut self, config: Config) -> Advance {
+        if self.keep.good.is_some() {
+            return self.unsaved();
+        }
+        self.keep.good = Some(config);
+        self.saved(Save::First)
+    }
+
+    /// Until when somebody has to confirm what is on trial.
+    pub fn confirm_until(&self) -> Option<Instant> {
+        match &self.state {
+            State::Trial(trial) => trial.operator(),
+            State::Idle(_)
+            | State::Fetched(_)
+            | State::Ready(_)
+            | State::Applying(_)
+            | State::Soak(_)
+            | State::RollingBack(_)
+            | State::Quarantine(_)
+            | State::Override(_) => None,
+        }
     }
 
     pub fn state(&self) -> &State {

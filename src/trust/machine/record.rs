@@ -11,6 +11,9 @@ use crate::trust::document::{Assignment, Flags, Nonce, Seconds, Standard, Turn};
 use crate::trust::floors::{BootId, Floors};
 use crate::trust::verify::Complete;
 
+/// Of files that were applied here. Head office counts its epochs from 1.
+pub const LOCAL_EPOCH: u32 = 0;
+
 /// A config, by what it is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
@@ -142,6 +145,24 @@ impl Config {
             released: standard.turn,
             created_at: standard.created_at,
         }
+    }
+
+    /// A file that somebody applied on the gateway itself: one blob, which nobody signed. `number` counts them there.
+    pub fn local(text: Digest, number: u64) -> Self {
+        Self {
+            assignment: text,
+            standard: text,
+            site: text,
+            resolved: text,
+            assigned: Turn::default(),
+            released: Turn::new(LOCAL_EPOCH, number),
+            created_at: Seconds::default(),
+        }
+    }
+
+    /// What head office signs are three documents, and so three digests.
+    pub fn is_local(&self) -> bool {
+        self.assignment == self.standard
     }
 
     pub fn blobs(&self) -> [Digest; 3] {

@@ -17,7 +17,8 @@ pub(super) fn idle(work: &mut Work, idle: Idle, event: Event) -> State {
         }
         Event::RollBack => match (work.keep.good, work.keep.previous.take()) {
             (Some(good), Some(previous)) => {
-                let undone = Candidate { config: good, expedite: false, operator: false, timers: Default::default() };
+                let undone =
+                    Candidate { config: good, expedite: false, operator: good.is_local(), timers: Default::default() };
                 work.back(undone, Some(previous), Reason::OperatorRollback)
             }
             (Some(_) | None, previous) => {
