@@ -21,6 +21,7 @@ mod inherited;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod ledger;
 #[cfg(feature = "office")]
 pub mod office;
 pub mod policy;

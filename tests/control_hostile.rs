@@ -122,6 +122,7 @@ async fn daemon(mut requests: mpsc::Receiver<Incoming>) -> Told {
             | Request::Use { .. }
             | Request::UseAutomatic
             | Request::Unlock
+            | Request::Ledger { .. }
             | Request::ConfigState
             | Request::ConfigConfirm
             | Request::ConfigRollBack

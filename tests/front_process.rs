@@ -125,6 +125,7 @@ fn the_fenced_process_reaches_head_office_and_gives_way_when_its_port_changes() 
             | Request::ConfigRollBack
             | Request::ConfigApply { .. }
             | Request::ConfigRetry
+            | Request::Ledger { .. }
             | Request::Drill { .. } => return support::answer(incoming, live),
         }))
     });

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::exit::HELP;
 use crate::apply::services::Backend;
+use crate::ledger::report::Month;
 
 /// Made by the unit (`RuntimeDirectory=`).
 pub const SOCKET: &str = "/run/causeway/control.sock";
@@ -73,6 +74,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// When lines were out in a month, why, and what the branch felt of it
+    Outages {
+        /// 2026-10; this month if it is not given
+        #[arg(long, value_name = "YYYY-MM", value_parser = month)]
+        month: Option<Month>,
+        #[arg(long)]
+        uplink: Option<String>,
+        #[arg(long)]
+        json: bool,
+        /// Read the ledger in this state folder instead of asking the daemon
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// What a month was like, for the owner and for the provider
+    Report(ReportArgs),
     /// Prefer an uplink while it works, for a time or until told otherwise; `use auto` ends it
     #[command(override_usage = "causeway use <UPLINK> [for <TIME>]\n       causeway use auto")]
     Use {
@@ -181,6 +197,44 @@ pub enum ConfigCommand {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ReportArgs {
+    #[command(subcommand)]
+    pub command: Option<ReportCommand>,
+    /// 2026-10; this month if it is not given
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
+    pub month: Option<Month>,
+    /// One line only
+    #[arg(long)]
+    pub uplink: Option<String>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+    /// Percent of a month that the contract promises, for example 99.95
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub promised: Option<f64>,
+    /// Also write report and records into this file, signed with the device's key
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Read ledger and key in this state folder instead of asking the daemon
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Check a file of evidence, offline; 65 on any doubt
+    Verify { file: PathBuf },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Html,
+    Csv,
+    Json,
+}
+
+#[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
     /// The gateway's config
     #[arg(long, value_name = "FILE")]
@@ -230,6 +284,16 @@ pub struct FrontArgs {
     /// Listen here, whatever the config says
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<SocketAddr>,
+}
+
+fn month(text: &str) -> Result<Month, String> {
+    Month::parse(text).ok_or_else(|| format!("{text:?} is not a month; write it like 2026-10"))
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.trim_end_matches(['%', ' ']).parse().ok();
+    let good = number.filter(|number| (0.0..=100.0).contains(number));
+    good.ok_or_else(|| format!("{text:?} is not a share of a month; write it like 99.95"))
 }
 
 /// `90s`, `5m`, `1h`, `2d`.

@@ -109,6 +109,7 @@ pub(super) fn change(socket: &Path, request: &Request) -> Result<(), Failure> {
         | Reply::Version(_)
         | Reply::ConfigState(_)
         | Reply::Errand(_)
+        | Reply::Ledger(_)
         | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
     }
 }
@@ -145,6 +146,7 @@ fn config_state(socket: &Path) -> Result<ConfigState, Failure> {
         | Reply::Config(_)
         | Reply::Version(_)
         | Reply::Errand(_)
+        | Reply::Ledger(_)
         | Reply::Done(_)
         | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
     }
@@ -183,6 +185,7 @@ pub(super) fn fetch(client: &mut Client) -> Result<Status, Failure> {
         | Reply::Version(_)
         | Reply::ConfigState(_)
         | Reply::Errand(_)
+        | Reply::Ledger(_)
         | Reply::Done(_)
         | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
     }

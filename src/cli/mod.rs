@@ -8,6 +8,7 @@ mod daemon;
 pub mod exit;
 #[cfg(feature = "lab")]
 pub mod lab;
+mod ledger;
 #[cfg(feature = "office")]
 pub mod office;
 pub mod render;
@@ -53,6 +54,10 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Why { uplink, json } => ask::why(&socket, uplink.as_deref(), json, &view()),
         Command::Watch { plain } => watch::run(&socket, plain, &view()),
         Command::Events { since, follow, json } => ask::events(&socket, since, follow, json, &view()),
+        Command::Outages { month, uplink, json, state } => {
+            ledger::outages(&socket, state.as_deref(), month, uplink.as_deref(), json)
+        }
+        Command::Report(args) => ledger::report(&socket, args),
         Command::Use { uplink, for_time } => ask::prefer(&socket, uplink, &for_time),
         Command::Lock => ask::change(&socket, &Request::Lock),
         Command::Unlock => ask::change(&socket, &Request::Unlock),

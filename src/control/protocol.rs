@@ -65,6 +65,12 @@ pub enum Request {
         id: u64,
         part: Part,
     },
+    /// Answered with [`Reply::Ledger`]: a part of the ledger's file that begins at or behind record `segment`, from this
+    /// byte on; 0 and 0 is its beginning.
+    Ledger {
+        segment: u64,
+        offset: u64,
+    },
 }
 
 impl Request {
@@ -88,7 +94,8 @@ impl Request {
             | Self::ConfigState
             | Self::Version
             | Self::Errand { .. }
-            | Self::Deliver { .. } => false,
+            | Self::Deliver { .. }
+            | Self::Ledger { .. } => false,
         }
     }
 
@@ -111,7 +118,8 @@ impl Request {
             | Self::ConfigConfirm
             | Self::ConfigRollBack
             | Self::ConfigRetry
-            | Self::Deliver { .. } => Duration::ZERO,
+            | Self::Deliver { .. }
+            | Self::Ledger { .. } => Duration::ZERO,
         }
     }
 }
@@ -130,6 +138,21 @@ pub enum Reply {
     /// A change was made; the sentence says what it means.
     Done(String),
     Refused(Refusal),
+    /// `None`: there is no such part, so that was all.
+    Ledger(Option<Box<LedgerPart>>),
+}
+
+/// Bytes of the ledger as they are on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerPart {
+    /// The boot that runs, and its monotonic clock now, in milliseconds.
+    pub boot: u128,
+    pub mono: u64,
+    /// Which file: the number of its first record.
+    pub segment: u64,
+    pub bytes: Vec<u8>,
+    /// Segment and offset of what follows.
+    pub next: Option<(u64, u64)>,
 }
 
 /// Why a request was not carried out, in words for the person who asked.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::Status;
+use crate::ledger::account::{InternetTimes, LineTimes};
 use crate::telemetry::counts::Counts;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +14,24 @@ pub struct Snapshot {
     pub status: Status,
     pub counts: Counts,
     pub process: Process,
+    pub ledger: LedgerFigures,
+}
+
+/// What the ledger says in figures. Milliseconds by state and by open, closed, unknown hours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LedgerFigures {
+    /// In the order of the config.
+    pub lines: Vec<LineTimes>,
+    pub internet: InternetTimes,
+    /// By [`BOOTS`](crate::ledger::account::BOOTS).
+    pub boots: [u64; 6],
+    /// Of the newest record that is on disk.
+    pub seq: u64,
+    /// Records that head office has no receipt for.
+    pub unsent: u64,
+    pub stalled: bool,
+    /// Write, torn, broken, pruned: since the daemon started.
+    pub errors: [u64; 4],
 }
 
 /// What one of our processes costs.
@@ -45,7 +64,8 @@ mod tests {
         for target in counts.uplinks.iter_mut().flat_map(|uplink| &mut uplink.targets) {
             target.outcomes = [1 << 32; 8];
         }
-        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process: Process::default() }));
+        let ledger = LedgerFigures { lines: vec![[[1 << 34; 3]; 7]; uplinks], ..LedgerFigures::default() };
+        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process: Process::default(), ledger }));
         encode(&Frame { id: 1, body }, REPLY_BYTES).expect("it stays under the cap").len()
     }
 

@@ -2,14 +2,15 @@
 
 use tokio::sync::broadcast;
 
+use super::book::Book;
 use super::clock;
 use crate::config::model::{Family, Gateway, UplinkId};
 use crate::control::status::{DrillDone, DrillResult, InternetState, OutageStatus};
 use crate::engine::action::{DrillStep, Fact};
 use crate::health::Cause;
 use crate::telemetry::counts::{Counts, Flows};
-use crate::telemetry::events::{EventLine, Line};
-use crate::telemetry::io::{Journal, init_tracing};
+use crate::telemetry::events::{EventLine, Kind, Line};
+use crate::telemetry::io::Journal;
 use crate::telemetry::narrator::{self, Narrator, Told};
 use crate::telemetry::recent::Recent;
 use crate::time::Instant;
@@ -37,10 +38,12 @@ pub(super) enum Place {
 
 pub(super) struct Chronicle {
     pub counts: Counts,
+    pub book: Book,
     journal: Journal,
     narrator: Narrator,
     recent: Recent,
     live: broadcast::Sender<EventLine>,
+    stalled: bool,
     outages: Vec<Option<Outage>>,
     drills: Vec<Option<(Instant, DrillResult)>>,
     pub lock: Option<(String, Instant)>,
@@ -50,15 +53,15 @@ pub(super) struct Chronicle {
 }
 
 impl Chronicle {
-    pub(super) fn new(config: &Gateway, now: Instant) -> Self {
-        let journal = Journal::open();
-        init_tracing(&journal, "info");
+    pub(super) fn new(config: &Gateway, journal: Journal, book: Book, now: Instant) -> Self {
         Self {
             counts: Counts::new(config),
+            book,
             journal,
             narrator: Narrator::default(),
             recent: Recent::default(),
             live: broadcast::Sender::new(FOLLOW),
+            stalled: false,
             outages: vec![None; config.uplinks.len()],
             drills: vec![None; config.uplinks.len()],
             lock: None,
@@ -87,6 +90,7 @@ impl Chronicle {
             self.counts.fold(fact, clock::wall_ms().map(|ms| ms / 1_000));
             self.narrator.tell(fact, config, now)
         };
+        self.book.tell(fact, place == Place::Open, self.narrator.last_switch(), config, now);
         if let Some(line) = line {
             self.write(&line, now);
         }
@@ -100,6 +104,7 @@ impl Chronicle {
         }
         (outage.place, outage.cause) = (Place::Known, cause);
         self.counts.outage_placed(uplink, family, cause);
+        self.book.placed(uplink, family, cause, now);
         self.write(&narrator::outage_placed(uplink, family, cause, config), now);
     }
 
@@ -119,6 +124,33 @@ impl Chronicle {
         self.journal.tick(now);
         let dropped = self.journal.take_dropped();
         self.counts.dropped(crate::telemetry::counts::Queue::Log, dropped);
+        self.book.tick(now);
+        self.told_stalled(now);
+        let lost = self.book.take_lost();
+        self.counts.dropped(crate::telemetry::counts::Queue::Ledger, lost);
+    }
+
+    /// What was found in the ledger at the start.
+    pub(super) fn tell_past(&mut self, now: Instant) {
+        for remark in std::mem::take(&mut self.book.remarks) {
+            self.write(&Line::new(Kind::LedgerBroken, remark), now);
+        }
+        if let Some(off) = self.book.off.take() {
+            self.write(&Line::new(Kind::PowerLost, off), now);
+        }
+    }
+
+    fn told_stalled(&mut self, now: Instant) {
+        let stalled = self.book.is_stalled(now);
+        if std::mem::replace(&mut self.stalled, stalled) == stalled {
+            return;
+        }
+        let said = if stalled {
+            "the ledger is not written: its disk is full, read-only or slow; records wait in memory"
+        } else {
+            "the ledger is written again"
+        };
+        self.write(&Line::new(Kind::LedgerStalled, said), now);
     }
 
     pub(super) fn kept(&self, since_ms: Option<u64>, now: Instant) -> Vec<EventLine> {
@@ -153,6 +185,7 @@ impl Chronicle {
         if self.internet.0 != state {
             self.internet = (state, now);
         }
+        self.book.internet(state, now);
         self.internet.1
     }
 

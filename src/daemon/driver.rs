@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::alarm::Alarm;
+use super::book::{Book, Boot};
 use super::chronicle::{Chronicle, Place};
 use super::filter::{self, Filtered};
 use super::gateways::Gateways;
@@ -49,6 +50,7 @@ use crate::kernel::ruleset::{Learnt, Ruleset};
 use crate::probe::io::{Prober, Roots};
 use crate::telemetry::counts::Queue;
 use crate::telemetry::events::{self, Kind};
+use crate::telemetry::io::{Journal, init_tracing};
 use crate::time::Instant;
 pub(super) use configure::{Ask, Change};
 pub(super) use start::adopted;
@@ -126,6 +128,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let (config, place) = (Arc::new(branch.gateway.clone()), branch.place.clone());
     let from_store = kept.map(str::to_owned);
     let config_digest = from_store.clone().unwrap_or_else(|| options.config_digest.clone());
+    let boot = Boot::read();
     let netlink = Netlink::open().map_err(|source| RunError::Kernel { source })?;
     let mut monitor = Monitor::open(RECEIVE_BUFFER).map_err(|source| RunError::Kernel { source })?;
     let world = World { config: Arc::clone(&config), netlink };
@@ -154,7 +157,13 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let (fenced, mut warnings) = fence(&options);
     warnings.extend_from_slice(opened.warnings());
     // Has a thread of its own, which must be inside the fence.
-    let mut chronicle = Chronicle::new(&config, started);
+    let journal = Journal::open();
+    init_tracing(&journal, "info");
+    let mut book = Book::open(&options.state, &boot, started);
+    book.configure(&config, &place, &config_digest, &[], started);
+    warnings.extend_from_slice(&book.remarks);
+    let mut chronicle = Chronicle::new(&config, journal, book, started);
+    chronicle.tell_past(started);
     let switches = unmet_switches(&config, &state);
     for warning in warnings.iter().chain(&switches) {
         tracing::warn!("{warning}");
@@ -289,6 +298,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
     let told = "stopping; routes, flows and filter stay as they are";
     driver.chronicle.write(&events::Line::new(Kind::DaemonStopped, told), clock::now());
+    driver.chronicle.book.stop(clock::now());
     serving.abort();
     Ok(())
 }

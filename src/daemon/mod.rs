@@ -5,6 +5,7 @@
 //! stops by leaving it alone.
 
 mod alarm;
+mod book;
 mod chronicle;
 mod clock;
 mod driver;

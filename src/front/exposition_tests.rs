@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::snapshot::{Process, Snapshot};
+use crate::control::snapshot::{LedgerFigures, Process, Snapshot};
 use crate::control::status::Status;
 use crate::front::samples::Web;
 use crate::telemetry::counts::Counts;
@@ -13,7 +13,12 @@ fn status() -> Status {
 fn page(snapshot: bool) -> Page {
     let counts = Counts::sized([3, 3]);
     let process = Process { cpu_seconds: 1.5, resident_bytes: 4096, ..Process::default() };
-    let snapshot = snapshot.then(|| Snapshot { status: status(), counts, process });
+    let snapshot = snapshot.then(|| Snapshot {
+        status: status(),
+        counts,
+        process,
+        ledger: LedgerFigures { lines: vec![Default::default(); 2], ..LedgerFigures::default() },
+    });
     Page { snapshot, process, web: Web::default() }
 }
 

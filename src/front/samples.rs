@@ -4,9 +4,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::control::snapshot::{Process, Snapshot};
+use crate::control::snapshot::{LedgerFigures, Process, Snapshot};
 use crate::control::status::{DrillResult, InternetState, Status, TargetStatus, UplinkStatus};
 use crate::health::{Cause, State};
+use crate::ledger::account::BOOTS;
+use crate::ledger::hours;
+use crate::ledger::timeline::{INTERNET_STATES, LINE_STATES};
 use crate::policy::Suppressed;
 use crate::probe::Outcome;
 use crate::telemetry::catalogue::Metric;
@@ -136,7 +139,48 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::WebRequests => by_name(["staff", "it", "metrics", "other"], &page.web.requests),
         Metric::WebConnections => vec![sample([], number(page.web.connections))],
         Metric::WebRefused => by_name(["full", "slow", "host"], &page.web.refused),
+        Metric::UplinkStateSeconds => line_times(page),
+        Metric::InternetStateSeconds => ledger(page, |ledger| {
+            times(&INTERNET_STATES, &ledger.internet, |state, hours| sample([state, hours], UNSET))
+        }),
+        Metric::Boots => ledger(page, |ledger| by_name(BOOTS, &ledger.boots)),
+        Metric::LedgerSeq => ledger(page, |ledger| vec![sample([], number(ledger.seq))]),
+        Metric::LedgerUnsent => ledger(page, |ledger| vec![sample([], number(ledger.unsent))]),
+        Metric::LedgerStalled => ledger(page, |ledger| vec![sample([], truth(ledger.stalled))]),
+        Metric::LedgerErrors => ledger(page, |ledger| by_name(["write", "torn", "broken", "pruned"], &ledger.errors)),
     }
+}
+
+/// Filled in by [`times`].
+const UNSET: Value<'static> = Value::Number(0.0);
+
+fn ledger<'a>(page: &'a Page, of: impl Fn(&'a LedgerFigures) -> Vec<Sample<'a>>) -> Vec<Sample<'a>> {
+    page.snapshot.as_ref().map(|snapshot| of(&snapshot.ledger)).unwrap_or_default()
+}
+
+fn line_times(page: &Page) -> Vec<Sample<'_>> {
+    let Some(snapshot) = &page.snapshot else { return Vec::new() };
+    let mut series = Vec::new();
+    for (uplink, sums) in snapshot.status.uplinks.iter().zip(&snapshot.ledger.lines) {
+        series.extend(times(&LINE_STATES, sums, |state, hours| sample([uplink.name.as_str(), state, hours], UNSET)));
+    }
+    series
+}
+
+/// Seconds by state and hours.
+fn times<'a, const N: usize>(
+    states: &[&'static str; N],
+    sums: &[[u64; 3]; N],
+    of: impl Fn(&'static str, &'static str) -> Sample<'a>,
+) -> Vec<Sample<'a>> {
+    let cells =
+        states.iter().zip(sums).flat_map(|(state, sums)| hours::NAMES.iter().zip(sums).map(move |cell| (*state, cell)));
+    cells.map(|(state, (hours, ms))| Sample { value: thousandths(*ms), ..of(state, hours) }).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of 285,000 years are exact in a float")]
+fn thousandths<'a>(ms: u64) -> Value<'a> {
+    Value::Number(ms as f64 / 1e3)
 }
 
 fn whole<'a>(page: &'a Page, of: impl Fn(&'a Status, &'a Counts) -> Vec<Sample<'a>>) -> Vec<Sample<'a>> {

@@ -9,6 +9,9 @@ use super::histogram::Scale;
 use crate::config::model::Family;
 use crate::control::status::{DrillResult, InternetState, Role};
 use crate::health::{Cause, State};
+use crate::ledger::account::BOOTS;
+use crate::ledger::hours;
+use crate::ledger::timeline::{INTERNET_STATES, LINE_STATES};
 use crate::policy::Suppressed;
 use crate::probe::Outcome;
 
@@ -55,6 +58,7 @@ const UPLINK: Label = Label::config("uplink");
 const TARGET: Label = Label::config("target");
 const PATH: Label = Label::config("path");
 const KIND: Label = Label::closed("kind", || Repair::ALL.map(Repair::name).to_vec());
+const HOURS: Label = Label::closed("hours", || hours::NAMES.to_vec());
 const PROCESS: Label = Label::closed("process", || vec!["run", "front"]);
 
 macro_rules! metrics {
@@ -213,6 +217,25 @@ metrics! {
     WebConnections "web_connections" Gauge, [];
     /// Connections that were refused or cut: too many, too slow, or for a host that is not this gateway.
     WebRefused "web_refused_total" Counter, [Label::closed("reason", || vec!["full", "slow", "host"])];
+    /// Time of the line in each state, kept across restarts; opening hours as the config says, unknown where nobody can
+    /// tell what time it was.
+    UplinkStateSeconds "uplink_state_seconds_total" Counter, [UPLINK,
+        Label::closed("state", || LINE_STATES.to_vec()), HOURS];
+    /// The same of the branch, whichever line carried it.
+    InternetStateSeconds "internet_state_seconds_total" Counter, [
+        Label::closed("state", || INTERNET_STATES.to_vec()), HOURS];
+    /// Boots by why the one before ended, kept across restarts.
+    Boots "boots_total" Counter, [Label::closed("reason", || BOOTS.to_vec())];
+    /// Number of the newest record of the ledger.
+    LedgerSeq "ledger_seq" Gauge, [];
+    /// Records of the ledger that head office has no receipt for.
+    LedgerUnsent "ledger_unsent_records" Gauge, [];
+    /// The ledger's disk is full, read-only or slow; records wait in memory.
+    LedgerStalled "ledger_stalled" Gauge, [];
+    /// What went wrong with the ledger: a write failed, the last line was not whole, the chain was broken, old records
+    /// were given up.
+    LedgerErrors "ledger_errors_total" Counter, [
+        Label::closed("kind", || vec!["write", "torn", "broken", "pruned"])];
 }
 
 impl Metric {

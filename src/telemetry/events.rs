@@ -102,6 +102,12 @@ kinds! {
     TargetSuspect "target.suspect" Warning 0x7480980b_59045da2_87681e5e_9cbca649;
     /// The daemon itself was not running for a while; probes of that time say nothing.
     DaemonStalled "daemon.stalled" Warning 0xebda74a6_fba05025_a91743ce_0054fd86;
+    /// The box was off: how long, and why.
+    PowerLost "power.lost" Warning 0x0598aa65_f8e9591a_9306a60c_40ce4bb4;
+    /// The ledger's disk is full, read-only or slow: records wait in memory. Or it is written again.
+    LedgerStalled "ledger.stalled" Err 0x010a4d07_fde25ea2_a22e8cbd_b6e26e83;
+    /// The ledger had to be mended at the start; what was wrong is kept.
+    LedgerBroken "ledger.broken" Err 0x1d40f43b_42a5543b_8389382b_cd104e9f;
     /// The kernel refused a change; it will be tried again.
     ApplyFailed "apply.failed" Err 0xe2cd1079_843b5019_86e2d155_a2eafe9e;
 }

@@ -229,6 +229,7 @@ fn daemon(
                         | Request::ConfigRollBack
                         | Request::ConfigApply { .. }
                         | Request::ConfigRetry
+                        | Request::Ledger { .. }
                         | Request::Drill { .. }) => panic!("the courier asks for {other:?}"),
                     };
                     let _ = reply.send(answer);

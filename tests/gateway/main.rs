@@ -4,6 +4,7 @@
 mod access;
 mod applied;
 mod cause;
+mod ledger;
 mod place;
 mod plan;
 mod start;

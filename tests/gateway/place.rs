@@ -162,6 +162,12 @@ impl Daemon {
         fs::read_to_string(&self.log).expect("its log")
     }
 
+    /// Without a word, as when the power fails.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is our child");
+    }
+
     pub(crate) fn stop(mut self) {
         kill(pid(&self.child), Signal::SIGTERM).expect("it runs");
         let status = self.child.wait().expect("it is our child");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use causeway::control::io::{Answer, Incoming, Server};
 use causeway::control::protocol::{Refusal, RefusalKind, Reply, Request};
-use causeway::control::snapshot::{Process, Snapshot};
+use causeway::control::snapshot::{LedgerFigures, Process, Snapshot};
 use causeway::control::status::Status;
 use causeway::telemetry::counts::Counts;
 use causeway::telemetry::events::{EventLine, Level};
@@ -41,7 +41,12 @@ pub(crate) fn canned() -> Status {
 
 /// With counters at 0.
 pub(crate) fn snapshot() -> Snapshot {
-    Snapshot { status: canned(), counts: Counts::sized([3, 3]), process: Process::default() }
+    Snapshot {
+        status: canned(),
+        counts: Counts::sized([3, 3]),
+        process: Process::default(),
+        ledger: LedgerFigures::default(),
+    }
 }
 
 pub(crate) fn event(seq: u64, message: &str) -> EventLine {
@@ -127,6 +132,7 @@ pub(crate) fn answer(incoming: &Incoming, live: &broadcast::Sender<EventLine>) -
         | Request::ConfigConfirm
         | Request::ConfigRollBack
         | Request::ConfigRetry => refused(RefusalKind::NotNow, "nothing is tried"),
+        Request::Ledger { .. } => Reply::Ledger(None),
         Request::Errand { .. } | Request::Deliver { .. } => refused(RefusalKind::NotNow, "not enrolled"),
     }))
 }

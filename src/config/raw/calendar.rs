@@ -73,6 +73,13 @@ impl Text for Week {
     }
 }
 
+impl Week {
+    /// As [`fmt::Display`](std::fmt::Display) writes it.
+    pub fn read(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+}
+
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let plain = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());

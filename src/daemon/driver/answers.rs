@@ -1,5 +1,6 @@
 //! What clients of the control socket ask, and the one status that all of them read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Driver;
@@ -26,6 +27,7 @@ impl Driver {
                     status: self.status(now),
                     counts: self.chronicle.counts.clone(),
                     process: Process { sandboxed: self.sandboxed, ..process(clock::wall_ms().is_some()) },
+                    ledger: self.chronicle.book.figures(&Arc::clone(&self.world.config), now),
                 };
                 Reply::Snapshot(Box::new(snapshot)).into()
             }
@@ -49,6 +51,7 @@ impl Driver {
                 Reply::Done("unlocked: the choice is automatic again".to_owned()).into()
             }
             Request::Drill { uplink } => self.drill(&uplink, peer.by(), now).into(),
+            Request::Ledger { segment, offset } => return self.chronicle.book.read(segment, offset, now, reply),
             Request::Errand { .. }
             | Request::Deliver { .. }
             | Request::ConfigState
@@ -136,6 +139,11 @@ impl Driver {
         let config = self.config_status(now);
         let mut warnings = self.warnings.clone();
         warnings.extend_from_slice(&self.switches);
+        if self.chronicle.book.is_stalled(now) {
+            warnings.push(
+                "the ledger is not written: its disk is full, read-only or slow; records wait in memory".to_owned(),
+            );
+        }
         for (id, uplink) in self.world.config.uplink_ids().zip(&self.world.config.uplinks) {
             if self.indices[id.index()].is_none() {
                 warnings.push(waits(uplink));

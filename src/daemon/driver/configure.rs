@@ -85,6 +85,7 @@ impl Driver {
             .collect();
         self.usage.reconfigure(&carried);
         self.chronicle.reconfigure(&config, &carried);
+        self.chronicle.book.configure(&config, &place, &digest, &carried, now);
         self.core.reconfigure(&config, random_seed(), now);
         self.world.config = Arc::clone(&config);
         self.prober = Prober::new(Arc::clone(&config), clock::now, Roots::System);

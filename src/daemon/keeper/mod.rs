@@ -212,7 +212,8 @@ impl Keeper {
             | Request::UseAutomatic
             | Request::Lock
             | Request::Unlock
-            | Request::Drill { .. } => {
+            | Request::Drill { .. }
+            | Request::Ledger { .. } => {
                 Reply::Refused(Refusal::new(RefusalKind::Failed, "not a question about the config"))
             }
         };

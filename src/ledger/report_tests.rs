@@ -1,0 +1,381 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::config::branch::Place;
+use crate::config::model::{Family, Gateway};
+use crate::control::status::InternetState;
+use crate::engine::action::Fact;
+use crate::health::{Cause, Evidence, State};
+use crate::ledger::account::Account;
+use crate::ledger::fixture::{LEDGER, utc_ms, week, zones};
+use crate::ledger::record::Stamp;
+use crate::ledger::scribe::{Before, Scribe};
+use crate::telemetry::fixture::{LTE0, WAN1, gateway};
+use crate::time::Instant;
+
+const HOURS: &str = "mon-fri 08:00-12:00, mon-fri 14:00-18:30, sat 01:30-03:30, sun 00:00-24:00, closed 10-21";
+
+/// What happens in the script, in seconds since its beginning.
+#[derive(Clone, Copy, Debug)]
+enum Play {
+    /// `wan1` falls silent, until then.
+    Outage(u64, u64),
+    PowerCut(u64, u64),
+    Reboot(u64, u64),
+    /// The daemon alone.
+    Restart(u64, u64),
+}
+
+/// A box on which the script is played: facts of the engine in, records and counters out.
+struct Branch {
+    config: Gateway,
+    place: Place,
+    scribe: Scribe,
+    account: Account,
+    records: Vec<Record>,
+    boot: u128,
+    /// UTC ms at which the monotonic clock was 0.
+    booted: u64,
+    begin: u64,
+    before: Before,
+    /// What was true in each second.
+    truth: Vec<&'static str>,
+}
+
+impl Branch {
+    fn new(begin: u64, seconds: u64) -> Self {
+        let mut config = gateway();
+        config.uplinks[0].ipv6 = crate::config::model::Ipv6Mode::Off;
+        config.uplinks[0].targets.retain(|target| target.family == Family::V4);
+        config.uplinks[0].provider = Some("FibreCo <script>".to_owned());
+        config.uplinks[0].circuit = Some("FC-20881".to_owned());
+        let place = Place { timezone: Some("Europe/Paris".to_owned()), hours: Some(week(HOURS)), ..Place::default() };
+        let truth = vec!["up"; usize::try_from(seconds).expect("a month")];
+        Self {
+            config,
+            place,
+            scribe: Scribe::default(),
+            account: Account::default(),
+            records: Vec::new(),
+            boot: 0,
+            booted: begin,
+            begin,
+            before: Before::default(),
+            truth,
+        }
+    }
+
+    fn wall(&self, second: u64) -> u64 {
+        self.begin + second * 1_000
+    }
+
+    fn stamp(&self, wall: u64) -> Stamp {
+        Stamp { boot: Id(self.boot), mono: wall - self.booted, wall: Some(wall) }
+    }
+
+    fn flush(&mut self) {
+        for mut record in self.scribe.take() {
+            (record.ledger, record.seq) = (LEDGER, self.records.len() as u64 + 1);
+            self.account.fold(&record, &zones);
+            self.records.push(record);
+        }
+    }
+
+    fn paint(&mut self, from: u64, to: u64, state: &'static str) {
+        for second in &mut self.truth[usize::try_from(from).expect("small")..usize::try_from(to).expect("small")] {
+            *second = state;
+        }
+    }
+
+    /// The daemon begins to look; ten seconds later it knows.
+    fn start(&mut self, second: u64, boots: bool, reason: &str) {
+        let wall = self.wall(second);
+        if boots {
+            self.boot += 1;
+            self.booted = wall - 20_000;
+        }
+        let at = self.stamp(wall);
+        self.scribe = Scribe::default();
+        self.scribe.start(self.before, reason, "0.1.0", Map::new(), at);
+        let known: Vec<String> = self.account.sums().lines.keys().cloned().collect();
+        self.scribe.config(&self.config, &self.place, "abc", &[], &known, at);
+        self.change(second + 10, State::Up);
+        self.paint(second, second + 10, "unknown");
+    }
+
+    fn change(&mut self, second: u64, to: State) {
+        let at = self.stamp(self.wall(second));
+        for uplink in [WAN1, LTE0] {
+            let evidence = Box::new(Evidence::default());
+            let fact = Fact::Transition { uplink, family: Family::V4, from: State::Unknown, to, evidence };
+            self.scribe.tell(&fact, false, None, &self.config, at);
+        }
+        self.scribe.internet(InternetState::Primary, at);
+        self.flush();
+    }
+
+    fn wan1(&mut self, ms: u64, to: State) {
+        let at = self.stamp(self.begin + ms);
+        let evidence = Evidence { targets: 2, carrier: true, gateway_answers: Some(true), ..Evidence::default() };
+        let evidence = Box::new(evidence);
+        let fact = Fact::Transition { uplink: WAN1, family: Family::V4, from: State::Up, to, evidence };
+        self.scribe.tell(&fact, false, None, &self.config, at);
+        self.flush();
+    }
+
+    fn play(&mut self, play: Play) {
+        match play {
+            Play::Outage(from, to) => {
+                let since = Instant::from_nanos((self.wall(from) - self.booted) * 1_000_000);
+                let until = Instant::from_nanos((self.wall(to) - self.booted) * 1_000_000);
+                self.wan1(from * 1_000, State::Suspect);
+                let down = self.stamp(self.wall(from) + 380);
+                let opened = Fact::OutageOpened { uplink: WAN1, family: Family::V4, since, cause: Cause::Path };
+                self.scribe.tell(&opened, false, None, &self.config, down);
+                self.wan1(from * 1_000 + 380, State::Down);
+                self.scribe.internet(InternetState::Backup, down);
+                self.flush();
+                self.wan1(to * 1_000, State::Probation);
+                let closed =
+                    Fact::OutageClosed { uplink: WAN1, family: Family::V4, since, until, cause: Cause::Path, flaps: 0 };
+                let up = self.stamp(self.wall(to + 30));
+                self.scribe.tell(&closed, false, None, &self.config, up);
+                self.wan1((to + 30) * 1_000, State::Up);
+                self.scribe.internet(InternetState::Primary, up);
+                self.flush();
+                self.paint(from, to, "down");
+                self.paint(to, to + 30, "probation");
+            }
+            Play::PowerCut(from, to) | Play::Reboot(from, to) | Play::Restart(from, to) => {
+                let last = self.stamp(self.wall(from));
+                let (stopped, boots, reason) = match play {
+                    Play::Reboot(..) => (true, true, "reboot"),
+                    Play::Restart(..) => (false, false, "unknown"),
+                    Play::PowerCut(..) | Play::Outage(..) => (false, true, "power"),
+                };
+                if stopped {
+                    self.scribe.stop(last);
+                    self.flush();
+                }
+                self.account.advance(last.mono, &|_| None);
+                let bytes = postcard::to_allocvec(&self.account).expect("plain data");
+                self.account = postcard::from_bytes(&bytes).expect("it was just written");
+                self.account.resolve(&zones);
+                self.before = Before { last: Some(last), stopped };
+                self.paint(from, to, if boots { "off" } else { "unknown" });
+                self.start(to, boots, reason);
+            }
+        }
+    }
+}
+
+/// Every hour or so something, in an order that only the seed knows.
+fn script(seconds: u64, mut seed: u64) -> Vec<Play> {
+    let mut next = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let (mut plays, mut at) = (Vec::new(), 600);
+    loop {
+        let (from, length) = (at + next(9_000), 1 + next(5_400));
+        if from + length + 100 > seconds {
+            return plays;
+        }
+        plays.push(match next(10) {
+            0 => Play::PowerCut(from, from + length),
+            1 => Play::Reboot(from, from + length.min(120)),
+            2 => Play::Restart(from, from + length.min(20)),
+            _ => Play::Outage(from, from + length),
+        });
+        at = from + length + 60;
+    }
+}
+
+/// Of the script, second by second, by the clock on the wall. State to open and closed milliseconds.
+fn expected(branch: &Branch) -> BTreeMap<&'static str, [u64; 2]> {
+    let week = week(HOURS);
+    let zone = zones(Some("Europe/Paris"));
+    let mut sums = BTreeMap::new();
+    for (second, state) in (0..).zip(&branch.truth) {
+        let stamp =
+            jiff::Timestamp::from_millisecond(i64::try_from(branch.wall(second)).expect("small")).expect("near");
+        let local = stamp.to_zoned(zone.clone());
+        let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).expect("small");
+        let day = u8::try_from(local.weekday().to_monday_zero_offset()).expect("small");
+        let date = (u8::try_from(local.month()).expect("small"), u8::try_from(local.day()).expect("small"));
+        let open = !week.closed.contains(&date)
+            && week.open.iter().any(|it| it.day == day && it.from <= minute && minute < it.to);
+        sums.entry(*state).or_insert([0; 2])[usize::from(!open)] += 1_000;
+    }
+    sums
+}
+
+/// Counters and report of a whole month against the script, second by second.
+fn month(text: &str, seed: u64) {
+    let month = Month::parse(text).expect("a month");
+    let (begin, end) = month.bounds(&zones(Some("Europe/Paris")));
+    let seconds = (end - begin) / 1_000;
+    let mut branch = Branch::new(begin, seconds);
+    branch.start(0, true, "unknown");
+    let plays = script(seconds, seed);
+    assert!(plays.len() > 250, "{}", plays.len());
+    plays.iter().for_each(|play| branch.play(*play));
+    let last = branch.stamp(end);
+    branch.account.advance(last.mono, &|_| None);
+
+    let wanted = expected(&branch);
+    let times = &branch.account.sums().lines["wan1"];
+    for (index, state) in LINE_STATES.iter().enumerate() {
+        let [open, closed] = wanted.get(state).copied().unwrap_or_default();
+        assert_eq!(times[index], [open, closed, 0], "{state}");
+    }
+    let boots = plays.iter().filter(|play| matches!(play, Play::PowerCut(..))).count() as u64;
+    assert_eq!(branch.account.sums().boots[0], boots, "power cuts");
+
+    let checked = Checked { records: branch.records.clone(), remarks: Vec::new() };
+    let scope = Scope { month, uplink: Some("wan1"), promised: Some(0.9995), now: Some((last.boot, last.mono)) };
+    let report = Report::of(&checked, &scope, &zones);
+    let line = &report.lines[0];
+    for (state, [open, closed]) in &wanted {
+        assert_eq!(line.times[state], [*open, *closed, 0], "{state}");
+    }
+    let outages: Vec<(u64, u64)> = plays
+        .iter()
+        .filter_map(|play| if let Play::Outage(from, to) = play { Some((*from, *to)) } else { None })
+        .collect();
+    let found: Vec<(u64, u64)> = report
+        .outages
+        .iter()
+        .map(|row| ((row.began - begin) / 1_000, (row.ended.expect("closed") - begin) / 1_000))
+        .collect();
+    assert_eq!(found, outages);
+    let down: u64 = outages.iter().map(|(from, to)| (to - from) * 1_000).sum();
+    assert_eq!((line.outage_ms, line.outage_open_ms), (down, wanted["down"][0]));
+    let measured: u64 = ["up", "down", "probation"].iter().flat_map(|state| wanted[state]).sum();
+    assert_eq!((line.measured_ms, line.off_ms), (measured, wanted["off"].iter().sum()));
+    let own: u64 = report.own.iter().filter_map(|own| own.ms).sum();
+    assert_eq!(own, wanted["off"].iter().sum::<u64>(), "power cuts and reboots, set apart");
+    assert!(report.own.iter().all(|own| ["power", "reboot"].contains(&own.reason.as_str())));
+    // One source: the sums of the report are those of the counters.
+    assert_eq!(line.times["up"], times[0]);
+}
+
+#[test]
+fn the_month_when_the_clocks_go_back_equals_the_script() {
+    month("2026-10", 7);
+}
+
+#[test]
+fn the_month_when_the_clocks_go_forward_equals_the_script() {
+    month("2026-03", 11);
+}
+
+/// The sample of the handbook.
+fn october() -> (Vec<Record>, Report) {
+    let month = Month::parse("2026-10").expect("a month");
+    let (begin, end) = month.bounds(&zones(Some("Europe/Paris")));
+    let second = |text: &str| (utc_ms(text) - begin) / 1_000;
+    let mut branch = Branch::new(begin, (end - begin) / 1_000);
+    branch.start(0, true, "unknown");
+    branch.play(Play::Outage(second("2026-10-12T08:42:09Z"), second("2026-10-12T09:15:40Z")));
+    branch.play(Play::PowerCut(second("2026-10-19T01:10:12Z"), second("2026-10-19T01:52:40Z")));
+    let last = branch.stamp(end);
+    let scope = Scope { month, uplink: None, promised: Some(0.9995), now: Some((last.boot, last.mono)) };
+    let checked = Checked { records: branch.records.clone(), remarks: Vec::new() };
+    let report = Report::of(&checked, &scope, &zones);
+    (branch.records, report)
+}
+
+#[test]
+fn outages_and_report_read_as_in_the_handbook() {
+    let (_, report) = october();
+    insta::assert_snapshot!("outages", text::outages(&report));
+    insta::assert_snapshot!("report", text::report(&report));
+    insta::assert_snapshot!("csv", csv::outages(&report));
+}
+
+#[test]
+fn the_page_escapes_what_the_config_says() {
+    let (_, report) = october();
+    let page = html::page(&report);
+    assert!(page.contains("FibreCo &lt;script&gt;") && !page.contains("<script"), "{page}");
+    assert!(!page.contains("http") && page.len() < 20_000, "nothing from elsewhere");
+    insta::assert_snapshot!("html", page);
+}
+
+#[test]
+fn every_format_says_the_same() {
+    let (_, report) = october();
+    let json: Value = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(json["schema_version"], 1);
+    assert_eq!((&json["outages"][0]["lasted_ms"], &json["own"][0]["ms"]), (&2_011_000.into(), &2_548_000.into()));
+    for text in [text::outages(&report), text::report(&report), html::page(&report)] {
+        assert!(text.contains("33m 31s") && text.contains("99.925 %"), "{text}");
+    }
+    assert!(csv::outages(&report).contains(",2011000,"));
+}
+
+#[test]
+fn months_are_written_in_one_way() {
+    for bad in ["", "2026", "2026-13", "2026-00", "2026-1", "26-10", "2026-10-01", "+026-10"] {
+        assert_eq!(Month::parse(bad), None, "{bad}");
+    }
+    assert_eq!(Month::parse("2026-12").map(|month| month.to_string()).as_deref(), Some("2026-12"));
+}
+
+mod evidence {
+    use super::*;
+    use crate::ledger::chain::verify;
+    use crate::ledger::evidence::{check, pack};
+    use crate::ledger::fixture::segment_of;
+    use crate::trust::keys::Signer;
+
+    #[test]
+    fn the_same_ledger_gives_the_same_bytes_and_every_flip_is_found() {
+        let (records, report) = october();
+        let segments = [segment_of(&records)];
+        verify(&segments).expect("one chain");
+        let key = Signer::from_seed(&[7; 32]);
+        let file = pack(&report, &segments, Some(&key));
+        assert_eq!(pack(&october().1, &segments, Some(&key)), file);
+        let proved = check(&file).expect("it is right");
+        assert_eq!(proved.device, Some(key.public().device().0.to_string()));
+        assert_eq!((proved.month.as_str(), proved.first_seq), ("2026-10", 1));
+        for at in (0..file.len()).step_by(7) {
+            let mut flipped = file.clone();
+            flipped[at] ^= 0x04;
+            assert!(check(&flipped).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_unsigned_file_says_so_and_a_foreign_signature_is_none() {
+        let (records, report) = october();
+        let segments = [segment_of(&records)];
+        let file = pack(&report, &segments, None);
+        assert_eq!(check(&file).expect("it is right").device, None);
+        let text = String::from_utf8_lossy(&file);
+        assert!(text.contains("device: unsigned\n") && !text.contains("\nsignature: "));
+        // A device's name over the signature of another key.
+        let (one, two) = (Signer::from_seed(&[1; 32]), Signer::from_seed(&[2; 32]));
+        let signed = pack(&report, &segments, Some(&one));
+        let name = |key: &Signer| key.public().device().0.to_string().into_bytes();
+        let at = signed.windows(64).position(|part| part == name(&one)).expect("it is named");
+        let mut forged = signed;
+        forged[at..at + 64].copy_from_slice(&name(&two));
+        assert!(check(&forged).is_err());
+    }
+
+    #[test]
+    fn a_record_that_was_changed_before_signing_is_named() {
+        let (records, report) = october();
+        let mut segment = segment_of(&records);
+        let at = segment.bytes.windows(9).position(|part| part == b"\"path\",\"s").expect("a cause");
+        segment.bytes[at + 1..at + 5].copy_from_slice(b"tcp_");
+        let seq = segment.bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        let file = pack(&report, &[segment], Some(&Signer::from_seed(&[7; 32])));
+        let doubt = check(&file).expect_err("it was changed");
+        let source = std::error::Error::source(&doubt).expect("which record").to_string();
+        assert!(source.contains(&format!("record {seq} ")), "{source}");
+    }
+}
