@@ -156,6 +156,45 @@ fn fits(schema: &schemars::Schema, name: &str) {
 }
 
 #[test]
+fn completions_and_manual_name_every_command() {
+    let nowhere = Path::new("/nonexistent");
+    let help = run(nowhere, &["--help"]);
+    let verbs: Vec<&str> = out(&help)
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split(' ').next())
+        .take_while(|verb| !verb.starts_with('-'))
+        .collect();
+    assert!(verbs.len() > 15 && verbs.contains(&"outages"), "{verbs:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(nowhere, &["completions", shell]);
+        assert_eq!(code(&script), 0, "{}", err(&script));
+        assert!(verbs.iter().all(|verb| out(&script).contains(verb)), "{shell}");
+    }
+    let page = run(nowhere, &["man"]);
+    assert!(code(&page) == 0 && out(&page).contains(".TH causeway 1"), "{}", err(&page));
+    assert!(verbs.iter().all(|verb| out(&page).contains(verb)));
+    assert_eq!(code(&run(nowhere, &["completions", "tcsh"])), 64);
+}
+
+#[test]
+fn a_ledger_can_be_read_without_a_daemon() {
+    let folder = Folder::new();
+    let state = folder.socket().parent().expect("a folder").join("state");
+    let missing = run(&folder.socket(), &["outages", "--state", &state.display().to_string()]);
+    assert_eq!((code(&missing), out(&missing)), (1, ""));
+    assert!(err(&missing).contains("cannot read the ledger in"), "{}", err(&missing));
+    let wrong = run(&folder.socket(), &["report", "--month", "October"]);
+    assert_eq!((code(&wrong), out(&wrong)), (64, ""));
+    std::fs::create_dir_all(&state).expect("a folder");
+    let file = state.join("no.tar");
+    std::fs::write(&file, "not a tar").expect("a file");
+    let doubted = run(&folder.socket(), &["report", "verify", &file.display().to_string()]);
+    assert_eq!((code(&doubted), out(&doubted)), (65, ""));
+    assert!(err(&doubted).starts_with("error: it is not a file of evidence"), "{}", err(&doubted));
+}
+
+#[test]
 fn changes_print_the_answer_or_say_why_not() {
     let daemon = Daemon::start();
     let root = nix::unistd::geteuid().is_root();

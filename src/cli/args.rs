@@ -121,6 +121,15 @@ pub enum Command {
     /// Check, plan or describe a config file, changing nothing
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What a shell needs to complete these commands: causeway completions bash > /etc/bash_completion.d/causeway
+    #[cfg(feature = "manual")]
+    Completions { shell: super::manual::Shell },
+    /// The manual page, or one for each command into a folder
+    #[cfg(feature = "manual")]
+    Man {
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Head office: make the standard, sign it, hand it out, see what each branch runs
     #[cfg(feature = "office")]
     Office(super::office::OfficeArgs),

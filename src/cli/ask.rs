@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::args::duration;
 use super::exit::{Check, Exit, Failure, print, put, talk};
+use super::ledger;
 use super::render::why::Why;
 use super::render::{self, View};
 use crate::VERSION;
@@ -59,6 +60,13 @@ pub(super) fn events(
     view: &View,
 ) -> Result<(), Failure> {
     let mut client = Client::connect(socket)?;
+    if let Some(since) = since {
+        for line in ledger::before_this_run(&mut client, whole_ms(since))? {
+            if !put(&if json { event_json(&line)? } else { render::events::line(&line, view) })? {
+                return Ok(());
+            }
+        }
+    }
     let mut reply = Some(client.call(&Request::Events { since_ms: since.map(whole_ms), follow })?);
     let mut last = None;
     while let Some(Reply::Events(lines)) = reply {

@@ -12,9 +12,12 @@ use crate::control::io::{Client, ClientError};
 use crate::control::protocol::{LedgerPart, Reply, Request};
 use crate::ledger::chain::{Checked, Segment, verify};
 use crate::ledger::evidence;
-use crate::ledger::record::Id;
+use crate::ledger::outages::Dates;
+use crate::ledger::record::{Id, Kind, Record};
 use crate::ledger::report::{Month, Report, Scope, csv, html, text};
 use crate::ledger::store::{self, zone};
+use crate::ledger::words;
+use crate::telemetry::events::{EventLine, Level};
 use crate::trust::keys::Signer;
 
 /// Of one ledger, with room: a daemon that sends more is none of ours.
@@ -114,6 +117,49 @@ pub(super) fn report(socket: &Path, args: ReportArgs) -> Result<(), Failure> {
         Some(file) => write_evidence(file, &report, &read.segments, &args.key_folder()),
         None => Ok(()),
     }
+}
+
+/// What the ledger has of the last `since_ms` from before the daemon started, which the daemon itself does not remember. A
+/// ledger that cannot be believed is said, and costs no events.
+pub(super) fn before_this_run(client: &mut Client, since_ms: u64) -> Result<Vec<EventLine>, Failure> {
+    let read = match fetch(client) {
+        Ok(read) => read,
+        Err(failure) => {
+            talk(&failure.text());
+            return Ok(Vec::new());
+        }
+    };
+    let records = match verify(&read.segments) {
+        Ok(checked) => checked.records,
+        Err(bad) => {
+            talk(&format!("error: {bad}; events of before are left out\n"));
+            return Ok(Vec::new());
+        }
+    };
+    let Some((boot, mono)) = read.now else { return Ok(Vec::new()) };
+    let began = records.iter().rev().find(|record| record.kind == Kind::Start).map_or(0, |record| record.seq);
+    let now = Dates::of(&records).wall(boot, mono);
+    let recent = |record: &&Record| match (record.dated(), now) {
+        _ if record.boot == boot => mono.saturating_sub(record.mono) <= since_ms,
+        (Some(wall), Some(now)) => now.saturating_sub(wall) <= since_ms,
+        (None, _) | (_, None) => false,
+    };
+    let before = records.iter().filter(|record| record.seq < began).filter(recent);
+    Ok(before.filter_map(line_of).collect())
+}
+
+/// Its number is 0: numbers count from the start of the daemon.
+fn line_of(record: &Record) -> Option<EventLine> {
+    let (kind, message) = words::sentence(record)?;
+    Some(EventLine {
+        seq: 0,
+        wall_ms: record.dated(),
+        boot_ms: record.mono,
+        kind: kind.to_owned(),
+        level: Level::Notice,
+        message,
+        fields: vec![("RECORD".to_owned(), record.seq.to_string())],
+    })
 }
 
 fn write_evidence(file: &Path, report: &Report, segments: &[Segment], state: &Path) -> Result<(), Failure> {

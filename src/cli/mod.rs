@@ -9,6 +9,8 @@ pub mod exit;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod ledger;
+#[cfg(feature = "manual")]
+mod manual;
 #[cfg(feature = "office")]
 pub mod office;
 pub mod render;
@@ -85,6 +87,10 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Config(ConfigCommand::Schema { kind }) => {
             config::schema(&kind, &mut std::io::stdout()).map(drop).map_err(|error| Failure::new(Exit::Failed, error))
         }
+        #[cfg(feature = "manual")]
+        Command::Completions { shell } => manual::completions(shell),
+        #[cfg(feature = "manual")]
+        Command::Man { folder } => manual::man(folder.as_deref()),
         #[cfg(feature = "office")]
         Command::Office(args) => return office::run(args).map(ExitCode::from),
         #[cfg(feature = "lab")]

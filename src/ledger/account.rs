@@ -75,7 +75,7 @@ impl Sums {
             Subject::Internet => &mut self.internet[span.state],
         };
         for (sum, part) in times.iter_mut().zip(split) {
-            *sum += part;
+            *sum = sum.saturating_add(part);
         }
     }
 }

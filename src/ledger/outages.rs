@@ -84,7 +84,7 @@ impl Dates {
     pub fn wall(&self, boot: Id, mono: u64) -> Option<u64> {
         let anchors = self.0.get(&boot)?;
         let (at, wall) = anchors.iter().rev().find(|(at, _)| *at <= mono).or(anchors.first())?;
-        if mono >= *at { Some(wall + (mono - at)) } else { wall.checked_sub(at - mono) }
+        if mono >= *at { Some(wall.saturating_add(mono - at)) } else { wall.checked_sub(at - mono) }
     }
 
     fn at(&self, boot: Id, mono: u64) -> At {
@@ -255,7 +255,8 @@ fn changed(
         }
         ("down" | "probation", Some(row)) => {
             if let Some((last, back)) = row.away.take() {
-                row.outage.unwatched_ms += since.max(back).saturating_sub(last);
+                let away = since.max(back).saturating_sub(last);
+                row.outage.unwatched_ms = row.outage.unwatched_ms.saturating_add(away);
             }
             row.reply = (to == "probation").then_some(since);
             row.outage.seq.1 = record.seq;
@@ -307,7 +308,8 @@ impl Felt {
             Kind::Switch if record.text("path") == Some("default") => {
                 let dead = record.evidence.get("dead").and_then(Value::as_array);
                 let dead = dead.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-                let took = record.number("detection_ms").unwrap_or(0) + record.number("took_ms").unwrap_or(0);
+                let took =
+                    record.number("detection_ms").unwrap_or(0).saturating_add(record.number("took_ms").unwrap_or(0));
                 self.switches.push((record.boot, record.mono, dead, took));
             }
             Kind::State
@@ -342,7 +344,7 @@ impl Felt {
         for (_, from, to) in down {
             // The first began when the line fell silent, which was noticed later.
             let from = if total.is_none() { began } else { *from };
-            total = Some(total.unwrap_or(0) + to.unwrap_or(now).saturating_sub(from));
+            total = Some(to.unwrap_or(now).saturating_sub(from).saturating_add(total.unwrap_or(0)));
         }
         let moved = self.switches.iter().filter(|(other, at, dead, _)| {
             *other == boot && (began..=ended).contains(at) && dead.contains(&outage.uplink)

@@ -331,7 +331,7 @@ impl OutageReport {
         let began = outage.began.wall?;
         let ended = outage.ended.map(|ended| ended.wall.unwrap_or(began));
         // Lengths are of the monotonic clock, whatever the wall clock did meanwhile.
-        let until = began + outage.ms + outage.unwatched_ms;
+        let until = began.saturating_add(outage.ms).saturating_add(outage.unwatched_ms);
         if began >= month.1 || until <= month.0 {
             return None;
         }
@@ -355,14 +355,17 @@ impl OutageReport {
     }
 
     fn within(&self, month: (u64, u64)) -> u64 {
-        let until = self.began + self.lasted_ms + self.unwatched_ms;
+        let until = self.end();
         until.min(month.1).saturating_sub(self.began.max(month.0)).saturating_sub(self.unwatched_ms)
     }
 
+    fn end(&self) -> u64 {
+        self.began.saturating_add(self.lasted_ms).saturating_add(self.unwatched_ms)
+    }
+
     fn covers(&self, part: &Self) -> bool {
-        let end = |row: &Self| row.began + row.lasted_ms + row.unwatched_ms;
         // The last family that fails makes the line's outage, so it begins later than the first one's.
-        self.family.is_none() && self.uplink == part.uplink && self.began < end(part) && part.began < end(self)
+        self.family.is_none() && self.uplink == part.uplink && self.began < part.end() && part.began < self.end()
     }
 }
 

@@ -233,34 +233,45 @@ fn a_last_line_that_was_known_to_be_whole_is_no_torn_one() {
     assert_eq!((store.errors().broken, store.errors().torn), (1, 0), "{:?}", found.remarks);
 }
 
-/// The power fails at each step of a life with rotations, prunings and checkpoints: nothing that was told to be on disk is lost.
+/// A life with rotations and checkpoints, until the power fails at this step; then the next start.
+fn live_until(cut: usize, kept: usize, records: &[Record], batch: usize) -> usize {
+    let (mut store, mut found) = open(Memory { cut: Some(cut), ..Memory::default() });
+    for some in records.chunks(batch) {
+        some.iter().for_each(|record| found.account.fold(record, &zones));
+        let appended = store.append(&mut some.to_vec().into());
+        if appended.is_err() || store.checkpoint(&found.account, at(store.seq() * 60_000, None)).is_err() {
+            break;
+        }
+    }
+    let (safe, steps) = (store.seq(), store.disk.step.get());
+    let (mut store, found) = open(store.into_disk().after_power_cut(kept));
+    assert!(store.seq() >= safe, "cut {cut}, kept {kept}: {} of {safe}: {:?}", store.seq(), found.remarks);
+    assert_eq!(store.errors().broken, 0, "cut {cut}, kept {kept}: {:?}", found.remarks);
+    store.append(&mut queue(5, 9)).expect("the disk is well again");
+    verify(&store.into_disk().segments()).unwrap_or_else(|bad| panic!("cut {cut}, kept {kept}: {bad}"));
+    steps
+}
+
+/// Nothing that was told to be on disk is lost.
 #[test]
 fn a_power_cut_at_any_step_loses_nothing_that_was_synced() {
-    for kept in [0, 500, 1_000] {
-        for cut in (0..240).chain((240..2_400).step_by(29)) {
-            let (mut store, mut found) = open(Memory { cut: Some(cut), ..Memory::default() });
-            let mut safe = 0;
-            let mut records = queue(0, 16_000);
-            while !records.is_empty() {
-                let take = records.len().min(if store.seq() < 60 { 3 } else { 97 });
-                let mut batch: VecDeque<Record> = records.drain(..take).collect();
-                batch.iter().for_each(|record| found.account.fold(record, &zones));
-                if store.append(&mut batch).is_err() {
-                    safe = store.seq();
-                    break;
-                }
-                safe = store.seq();
-                if store.checkpoint(&found.account, at(safe * 60_000, None)).is_err() {
-                    break;
-                }
-            }
-            let disk = store.into_disk().after_power_cut(kept);
-            let (mut store, found) = open(disk);
-            assert!(store.seq() >= safe, "cut {cut}, kept {kept}: {} of {safe}: {:?}", store.seq(), found.remarks);
-            assert_eq!(store.errors().broken, 0, "cut {cut}, kept {kept}: {:?}", found.remarks);
-            store.append(&mut queue(5, 9)).expect("the disk is well again");
-            verify(&store.into_disk().segments()).unwrap_or_else(|bad| panic!("cut {cut}, kept {kept}: {bad}"));
+    let records = month_of_records(2_000);
+    let steps = live_until(usize::MAX, 0, &records, 50);
+    assert!(steps > 100, "{steps}");
+    for cut in 0..=steps {
+        for kept in [0, 500, 1_000] {
+            live_until(cut, kept, &records, 50);
         }
+    }
+}
+
+/// The same where the oldest files go.
+#[test]
+fn a_power_cut_while_old_files_go_loses_nothing_either() {
+    let records = month_of_records(20_000);
+    let steps = live_until(usize::MAX, 0, &records, 4_000);
+    for cut in steps - 12..=steps {
+        live_until(cut, 500, &records, 4_000);
     }
 }
 

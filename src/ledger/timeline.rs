@@ -340,7 +340,11 @@ impl Timeline {
 
 impl Anchor {
     fn wall(self, mono: u64) -> u64 {
-        if mono >= self.mono { self.wall + (mono - self.mono) } else { self.wall.saturating_sub(self.mono - mono) }
+        if mono >= self.mono {
+            self.wall.saturating_add(mono - self.mono)
+        } else {
+            self.wall.saturating_sub(self.mono - mono)
+        }
     }
 }
 

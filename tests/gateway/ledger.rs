@@ -87,6 +87,10 @@ fn an_outage_is_kept_when_the_daemon_is_killed_in_the_middle_of_it() {
         let said = place.ask(&["outages"]).out;
         assert!(said.starts_with("UPLINK") && said.contains("\nwan "), "{said}");
 
+        // What happened before this daemon began is among the events.
+        let events = place.ask(&["events", "--since", "1h"]).out;
+        assert!(events.contains("wan has an outage") && events.contains("began to watch after a boot"), "{events}");
+
         // Every record stands in one chain, over both runs.
         daemon.stop();
         let kept = place.ask(&["report", "--state", &place.path("state").display().to_string()]);

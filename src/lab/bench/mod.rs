@@ -1,7 +1,9 @@
 //! The table of what Causeway must reach, measured: each row with its bar, its median and its worst. [`trials`] are the
-//! faults, each in a fresh branch; [`cost`] is what the daemon takes when nothing happens; [`office`] is head office under its whole fleet.
+//! faults, each in a fresh branch; [`cost`] is what the daemon takes when nothing happens; [`office`] is head office under its whole fleet;
+//! [`ledger`] is a ledger that is checked.
 
 pub mod cost;
+mod ledger;
 pub mod office;
 pub mod trials;
 
@@ -101,6 +103,7 @@ pub enum Measure {
     Idle,
     SixtyFour,
     Office,
+    Ledger,
 }
 
 impl Measure {
@@ -119,6 +122,7 @@ impl Measure {
             Self::Idle => cost::idle(),
             Self::SixtyFour => cost::sixty_four(),
             Self::Office => office::rows(),
+            Self::Ledger => ledger::verified(runs),
         }
     }
 }
