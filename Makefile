@@ -1,7 +1,8 @@
 # What a developer types. `make test` is all that CI runs; nothing here needs more than Debian and a Rust toolchain.
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo check pictures test lints units scenarios sim fuzz bench supply audit clean
+ARCH ?= amd64
+.PHONY: help deps build image image-deps image-run image-test demo check pictures test lints units scenarios sim fuzz bench supply audit clean
 
 # Overridden on the command line: make sim HOURS=1000000, make fuzz FOR=300
 HOURS ?= 10000
@@ -9,6 +10,12 @@ FOR ?= 60
 # The Debian packages used, each with the command or file by which it is found. nft names protocols from netbase. dnsmasq serves
 # the networks, udhcpc is the client that the lab asks with. A real Prometheus holds the rules and dashboards to their word.
 NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc promtool:prometheus amtool:prometheus-alertmanager
+
+# What the image's targets need besides: a tree of packages, an emulator with its firmware, the lab's providers.
+IMAGE_NEEDS := mmdebstrap:mmdebstrap mcopy:mtools qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf \
+	qemu-system-aarch64:qemu-system-arm /usr/share/AAVMF/AAVMF_CODE.fd:qemu-efi-aarch64 /usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu \
+	qemu-aarch64-static:qemu-user-static arch-test:arch-test /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
+	ping:iputils-ping git:git
 
 target := $(or $(CARGO_TARGET_DIR),target)
 release := $(target)/release/causeway
@@ -23,13 +30,25 @@ inside := tools/inside
 nextest := $(shell command -v cargo-nextest)
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
 
 deps: ## install the Debian packages that are missing, and say so
 	@tools/deps $(NEEDS)
 
 build: deps ## the release binary
 	cargo build --release --locked
+
+image-deps: deps
+	@tools/deps $(IMAGE_NEEDS)
+
+image: image-deps ## a disk image to flash: make image ARCH=amd64 (or arm64); needs root
+	image/build $(ARCH)
+
+image-run: build image ## boots it beside two providers and a LAN host, until Ctrl-C
+	$(release) lab image --arch $(ARCH) $(target)/image-$(ARCH)/disk.raw
+
+image-test: image ## what a branch sees of the booted image, with the figures; FIRMWARE=u-boot.bin for arm64 without EDK2
+	ARCH=$(ARCH) IMAGE=$(abspath $(target)/image-$(ARCH)) tools/inside cargo test --locked --test image -- --ignored --test-threads=1 --nocapture
 
 demo: build ## a branch with two providers in namespaces, an outage, the failover with its figures
 	$(release) lab demo

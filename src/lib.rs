@@ -25,6 +25,7 @@ pub mod ledger;
 #[cfg(feature = "office")]
 pub mod office;
 pub mod policy;
+pub mod ports;
 pub mod probe;
 pub mod telemetry;
 pub mod time;

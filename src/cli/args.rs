@@ -114,6 +114,9 @@ pub enum Command {
     Run(RunArgs),
     /// Head office's courier, /metrics for the LAN; started by causeway-front.service
     Front(FrontArgs),
+    /// Name the ports of this box and write its factory config; run once a boot by causeway-ports.service
+    #[command(hide = true)]
+    Ports(PortsArgs),
     /// Remove everything of ours from the kernel: the branch loses its uplinks
     Teardown,
     /// Show the decisions of a recorded day again, offline
@@ -266,6 +269,19 @@ pub struct RunArgs {
     /// Files for networkd and dnsmasq go below this folder instead of /run and /var/lib
     #[arg(long, value_name = "DIR", requires = "services")]
     pub run_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct PortsArgs {
+    /// Files of known boxes
+    #[arg(long, value_name = "DIR", default_value = "/usr/lib/causeway/models")]
+    pub models: PathBuf,
+    /// Where the kernel shows its devices
+    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    pub sys: PathBuf,
+    /// Files are written below this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

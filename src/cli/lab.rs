@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::lab::gateway::Mind;
+use crate::lab::image::{self, Arch};
 use crate::lab::print::Style;
 use crate::lab::scenario::run::run_files;
 use crate::lab::{self, LabError, bench, demo};
@@ -48,6 +49,20 @@ enum LabCommand {
     },
     /// Simulated outages of all kinds, and whether every promise holds
     Sim(super::sim::SimArgs),
+    /// Boot an image beside two providers and a LAN and keep all until interrupted, for `lab shell`
+    Image {
+        /// target/image-ARCH/disk.raw
+        disk: PathBuf,
+        /// amd64 or arm64
+        #[arg(long, default_value = "amd64", value_parser = ["amd64", "arm64"])]
+        arch: String,
+        /// Instead of EDK2: U-Boot, for arm64
+        #[arg(long, value_name = "FILE")]
+        firmware: Option<PathBuf>,
+        /// Files for the ESP's causeway folder: claim.toml, gateway.toml, authorized_keys
+        #[arg(long, value_name = "FILE")]
+        with: Vec<PathBuf>,
+    },
     /// A shell, or COMMAND, on a host of the lab that runs: lan1, lan2, gateway, isp-a, isp-b, internet, far, office
     Shell { host: String, command: Vec<String> },
 }
@@ -75,10 +90,24 @@ pub fn run(args: LabArgs) -> u8 {
         LabCommand::Run { scenarios, mind } => inside(|| run_files(&scenarios, mind.into(), &mut io::stdout().lock())),
         LabCommand::Demo => inside(|| demo::run(Style::of_stdout(), &mut io::stdout().lock())),
         LabCommand::Bench { runs, only } => inside(|| bench::run(runs, &only, &mut io::stdout().lock())),
+        LabCommand::Image { disk, arch, firmware, with } => inside(|| {
+            let arch = if arch == "arm64" { Arch::Arm64 } else { Arch::Amd64 };
+            let kind = image::Box { arch, image: disk, firmware, files: files(&with)? };
+            image::up(&kind, &mut io::stdout().lock())
+        }),
         LabCommand::Sim(args) => Ok(super::sim::run(&args)),
         LabCommand::Shell { host, command } => Err(lab::sandbox::enter_host(&host, &command)),
     };
     result.unwrap_or_else(|error| tell(&error))
+}
+
+fn files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, LabError> {
+    let read = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let what = || format!("cannot read {}", path.display());
+        Ok((name, std::fs::read_to_string(path).map_err(|_| LabError::Other(what()))?))
+    };
+    paths.iter().map(read).collect()
 }
 
 fn inside(work: impl FnOnce() -> Result<bool, LabError>) -> Result<u8, LabError> {

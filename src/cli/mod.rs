@@ -13,6 +13,7 @@ mod ledger;
 mod manual;
 #[cfg(feature = "office")]
 pub mod office;
+mod ports;
 pub mod render;
 pub mod sim;
 mod watch;
@@ -68,6 +69,7 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Version { json } => ask::version(&socket, json),
         Command::Front(args) => front(args, &socket),
         Command::Run(args) => daemon::run(args, &socket),
+        Command::Ports(args) => ports::run(&args),
         Command::Teardown => daemon::teardown(),
         Command::Replay { file } => return Ok(ExitCode::from(sim::replay(&file))),
         Command::Config(ConfigCommand::Check { file, json }) => return config_check(&file, json),

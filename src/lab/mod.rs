@@ -13,6 +13,7 @@ pub mod dns;
 mod error;
 pub mod fleet;
 pub mod gateway;
+pub mod image;
 pub mod line;
 pub mod netns;
 pub mod networkd;

@@ -115,6 +115,12 @@ impl Site {
 }
 
 impl Host {
+    /// A machine that is there already, with a device `eth0`; `folder` gets its notes.
+    pub fn of(host: &Namespace, network: Name, port: LinkName, folder: &Path) -> Result<Self, LabError> {
+        std::fs::create_dir_all(folder).doing(|| format!("make {}", folder.display()))?;
+        Ok(Self { network, port, host: host.clone(), folder: folder.to_owned() })
+    }
+
     /// Asks for a lease as any machine does, and uses it. `None`: nobody answers.
     pub fn lease(&self, name: Option<&str>) -> Result<Option<Leased>, LabError> {
         let (script, note) = (self.folder.join("script"), self.folder.join("lease"));

@@ -1,0 +1,156 @@
+//! The image as a branch meets it: booted under QEMU between the lab's providers and LAN. Run by `make image-test`, which builds the
+//! image first; far too slow for `cargo test`.
+
+#![cfg(feature = "lab")]
+
+#[path = "image/world.rs"]
+mod world;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use causeway::config::model::Family;
+use causeway::lab::addresses::{self as plan, port};
+use causeway::lab::clients::udp::Flow;
+use causeway::lab::line::Direction;
+use causeway::lab::servers::NAME;
+use causeway::lab::{clock, dns};
+use causeway::ports::{Model, factory_config};
+
+use world::{World, bars, built, open_ports};
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+#[ignore = "needs a built image: make image-test"]
+fn a_box_as_it_is_flashed_serves_its_lan() {
+    let mut world = World::boot("factory", Vec::new());
+    let lease = world.lease();
+    let leased = clock::now().since(world.machine.powered());
+    world.wait("the LAN reaches the internet", SOON, || world.reaches_the_internet());
+    let forwards = clock::now().since(world.machine.powered());
+    row("power on → a lease in the LAN", &format!("{:.1} s", leased.as_secs_f64()), "");
+    row("power on → forwarding", &format!("{:.1} s", forwards.as_secs_f64()), &format!("{} s", bars().0.as_secs()));
+
+    assert_eq!(lease.address.octets()[..3], [192, 168, 77], "the factory's network");
+    let resolver = lease.dns.expect("a resolver comes with the lease");
+    world.wait("names resolve", SOON, || resolves(&world, resolver.into()));
+    world.wait("figures are served", SOON, || world.metrics());
+    for process in ["run", "front"] {
+        let fenced = world.wait("the fence", SOON, || {
+            world.metric("causeway_process_sandboxed{", &[&format!("process=\"{process}\"")])
+        });
+        assert!(fenced > 0.0, "{process} is not fenced in:\n{}", world.last_words());
+    }
+    nothing_listens_outside(&world);
+    an_outage_moves_the_lan(&world);
+}
+
+/// The scanner sees what is open in the LAN, and nothing from a provider's side, in both families.
+fn nothing_listens_outside(world: &World) {
+    let inside = open_ports(&world.branch.lan1, world.router().into(), "eth0", 1..=10_000);
+    assert!(inside.contains(&53) && inside.contains(&9620), "the scanner is blind: {inside:?}");
+    for index in 0..2 {
+        let addresses = world.wait("the provider knows the box", SOON, || {
+            let addresses = world.on_the_line(index);
+            (addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6)).then_some(addresses)
+        });
+        for address in addresses {
+            let open = open_ports(&world.branch.providers[index], address, "line", 1..=10_000);
+            assert!(open.is_empty(), "open on {address}: {open:?}");
+        }
+    }
+    row("ports open on the uplinks", "none", "none");
+}
+
+/// A provider falls silent, the LAN goes on through the other, and returns.
+fn an_outage_moves_the_lan(world: &World) {
+    // The lab's own gateway takes this long with the same profile (README).
+    const LABS: Duration = Duration::from_millis(380);
+    world.wait("the first line carries", SOON, || world.carries("wan0"));
+    let line = &world.branch.lines[0];
+    let flow = Flow::start(&world.branch.lan1, plan::far_port(Family::V4, port::ECHO), 200).expect("a flow starts");
+    world.wait("the flow is alive", SOON, || flow.alive().then_some(()));
+    let fault = clock::now();
+    Direction::BOTH.map(|direction| line.set(direction, |impairment| impairment.cut = true));
+    world.wait("the second line carries", SOON, || world.carries("wan1"));
+    world.wait("the LAN reaches the internet by the second line", SOON, || world.reaches_the_internet());
+    let until = clock::now();
+    let took = flow.record().steady_after(fault, until);
+    drop(flow);
+    let shown = took.map_or("not yet steady".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
+    row("silent outage, standard → steady on the backup", &shown, &format!("{:.2} s", 2.0 * LABS.as_secs_f64()));
+    Direction::BOTH.map(|direction| line.set(direction, |impairment| impairment.cut = false));
+    world.wait("the first line carries again", Duration::from_secs(240), || world.carries("wan0"));
+    world.wait("the LAN reaches the internet again", SOON, || world.reaches_the_internet());
+}
+
+#[test]
+fn every_file_of_a_model_can_be_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/image/models");
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder).expect("the folder is there").flatten() {
+        let text = std::fs::read_to_string(file.path()).expect("it can be read");
+        let model = Model::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.path().display()));
+        let config = factory_config(&model.ports);
+        causeway::config::parse_branch("gateway.toml", &config).unwrap_or_else(|faults| panic!("{faults}\n{config}"));
+        names.push(model.name);
+    }
+    names.sort();
+    let boards = include_str!("../docs/boards.md");
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(boards.contains(&name), "docs/boards.md does not name {name}");
+    }
+}
+
+#[test]
+#[ignore = "needs a built image: make image-test"]
+fn the_image_is_as_small_as_promised() {
+    let sizes = std::fs::read_to_string(built().join("sizes")).expect("make image writes it");
+    let size = |name: &str| -> u64 {
+        let line = sizes.lines().find(|line| line.starts_with(name)).expect("each part is there");
+        line.split_whitespace().nth(1).and_then(|bytes| bytes.parse().ok()).expect("bytes")
+    };
+    let (_, root, uki) = bars();
+    for (part, most) in [("root", root), ("uki", uki)] {
+        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+        row(part, &megabytes(size(part)), &megabytes(most));
+        assert!(size(part) <= most, "{part} has {} bytes, at most {most}", size(part));
+    }
+}
+
+#[test]
+#[ignore = "needs a built image: make image-test"]
+fn every_unit_is_fenced_in() {
+    let security = std::fs::read_to_string(built().join("security")).expect("make image writes it");
+    let scores: Vec<(&str, f64)> = security
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(unit, score)| Some((unit, score.parse().ok()?)))
+        .collect();
+    assert!(scores.iter().any(|(unit, _)| *unit == "causeway.service"), "{security}");
+    let mut open = Vec::new();
+    for (unit, score) in scores {
+        let most = match unit {
+            "causeway.service" => 2.0,
+            "causeway-front.service" => 1.2,
+            _ => 3.0,
+        };
+        row(unit, &score.to_string(), &most.to_string());
+        if score > most {
+            open.push(format!("{unit}: {score}, at most {most}"));
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+fn resolves(world: &World, resolver: IpAddr) -> Option<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let answer = world.branch.lan1.enter(|| dns::ask(resolver, NAME, Family::V4, PATIENCE)).ok()??;
+    (!answer.is_empty()).then_some(())
+}
+
+fn row(what: &str, measured: &str, bar: &str) {
+    println!("| {what} | {measured} | {bar} |");
+}

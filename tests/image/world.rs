@@ -1,0 +1,176 @@
+//! A box beside two providers and a LAN, and what people in that LAN see.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use causeway::config::model::{Family, LinkName, Name};
+use causeway::lab::addresses::{self as plan, port};
+use causeway::lab::clock;
+use causeway::lab::image::{Arch, Box, Machine};
+use causeway::lab::netns::Namespace;
+use causeway::lab::site::{Host, Leased};
+use causeway::lab::topology::{Branch, BranchPlan};
+
+/// Emulation on a busy machine: four times what a boot takes on a quiet one.
+pub(crate) const BOOT_WITHIN: Duration = Duration::from_secs(240);
+const OFTEN: Duration = Duration::from_millis(200);
+
+pub(crate) struct World {
+    pub(crate) machine: Machine,
+    pub(crate) branch: Branch,
+    pub(crate) lan1: Host,
+    pub(crate) lease: Option<Leased>,
+    pub(crate) folder: PathBuf,
+}
+
+pub(crate) fn arch() -> Arch {
+    if std::env::var("ARCH").is_ok_and(|arch| arch == "arm64") { Arch::Arm64 } else { Arch::Amd64 }
+}
+
+/// How long forwarding may take from power on, and how large the parts may be: the figures of the design.
+pub(crate) fn bars() -> (Duration, u64, u64) {
+    match arch() {
+        Arch::Amd64 => (Duration::from_secs(25), 110_000_000, 28_000_000),
+        Arch::Arm64 => (Duration::from_secs(40), 110_000_000, 46_000_000),
+    }
+}
+
+/// `target/image-ARCH`, as `make image` left it.
+pub(crate) fn built() -> PathBuf {
+    PathBuf::from(std::env::var_os("IMAGE").expect("IMAGE names the folder that `make image` made"))
+}
+
+impl World {
+    pub(crate) fn boot(name: &str, files: Vec<(String, String)>) -> Self {
+        let branch = Branch::build(&BranchPlan::usual()).unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let folder = std::env::temp_dir().join(format!("causeway-image-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let firmware = std::env::var_os("FIRMWARE").map(PathBuf::from);
+        let kind = Box { arch: arch(), image: built().join("disk.raw"), firmware, files };
+        let machine = Machine::start(&branch, &kind, &folder).unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let network = Name::new("lan").expect("a name");
+        let device = LinkName::new("lan0").expect("a name");
+        let lan1 = Host::of(&branch.lan1, network, device, &folder.join("lan1")).expect("a folder");
+        // It has the lab's own address; here it asks for one as any machine does.
+        branch.lan1.ip("address flush dev eth0\n").expect("lan1 is there");
+        Self { machine, branch, lan1, lease: None, folder }
+    }
+
+    /// Asks until the box lends an address.
+    pub(crate) fn lease(&mut self) -> Leased {
+        let lease = clock::wait_for(BOOT_WITHIN, OFTEN, || self.lan1.lease(Some("till")).ok().flatten());
+        let lease = lease.unwrap_or_else(|| panic!("no lease; the serial line:\n{}", self.last_words()));
+        self.lease = Some(lease.clone());
+        lease
+    }
+
+    pub(crate) fn router(&self) -> Ipv4Addr {
+        self.lease.as_ref().and_then(|lease| lease.router).expect("a lease with a router")
+    }
+
+    /// Until `what` holds, or the end of the test with the serial line's last words.
+    pub(crate) fn wait<T>(&self, what: &str, at_most: Duration, condition: impl FnMut() -> Option<T>) -> T {
+        clock::wait_for(at_most, OFTEN, condition)
+            .unwrap_or_else(|| panic!("not within {at_most:?}: {what}; the serial line:\n{}", self.last_words()))
+    }
+
+    /// A connection from the LAN to the far server is accepted and answered.
+    pub(crate) fn reaches_the_internet(&self) -> Option<()> {
+        let text = fetch(&self.branch.lan1, plan::far_port(Family::V4, port::HTTP), "/")?;
+        text.starts_with("HTTP/1.1").then_some(())
+    }
+
+    /// What `/metrics` says in the LAN.
+    pub(crate) fn metrics(&self) -> Option<String> {
+        fetch(&self.branch.lan1, SocketAddr::new(self.router().into(), 9620), "/metrics")
+    }
+
+    /// The value of the first sample that begins with `name` and has all of `labels`.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let page = self.metrics()?;
+        let line =
+            page.lines().find(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    pub(crate) fn carries(&self, uplink: &str) -> Option<()> {
+        (self.metric("causeway_path_uplink{", &[&format!("uplink=\"{uplink}\"")])? > 0.0).then_some(())
+    }
+
+    /// Addresses of the box on the line of provider `index`, as its provider knows them.
+    pub(crate) fn on_the_line(&self, index: usize) -> Vec<IpAddr> {
+        let provider = &self.branch.providers[index];
+        // All hosts of the link answer this, and so become neighbours.
+        let _ = provider.run("ping", &["-6", "-c", "2", "-I", "line", "ff02::1"], "");
+        let neighbours = provider.must("ip", &["-o", "neigh", "show", "dev", "line"], "").expect("ip is there");
+        let mac = format!("52:54:00:12:00:{index:02x}");
+        let lines = neighbours.lines().filter(|line| line.contains(&mac));
+        lines.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+    }
+
+    pub(crate) fn last_words(&self) -> String {
+        let serial = self.machine.serial();
+        let lines: Vec<&str> = serial.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// What a server answers to one GET, head and body.
+pub(crate) fn fetch(from: &Namespace, server: SocketAddr, path: &str) -> Option<String> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    from.enter(|| {
+        let mut stream = TcpStream::connect_timeout(&server, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.ip()).ok()?;
+        let mut text = Vec::new();
+        let _ = stream.read_to_end(&mut text); // what came before an end by time-out counts
+        (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
+    })
+    .ok()
+    .flatten()
+}
+
+/// TCP ports of `address` that accept a connection, of those asked.
+pub(crate) fn open_ports(
+    from: &Namespace,
+    address: IpAddr,
+    device: &str,
+    ports: std::ops::RangeInclusive<u16>,
+) -> Vec<u16> {
+    const AT_ONCE: usize = 512;
+    const WAIT: Duration = Duration::from_millis(1500);
+    let scope = from.must("ip", &["-o", "link", "show", "dev", device], "").expect("the device is there");
+    let scope: u32 = scope.split(':').next().and_then(|index| index.trim().parse().ok()).unwrap_or_default();
+    let target = |port| match address {
+        IpAddr::V4(v4) => SocketAddr::new(v4.into(), port),
+        IpAddr::V6(v6) => SocketAddr::V6(std::net::SocketAddrV6::new(v6, port, 0, scope)),
+    };
+    let all: Vec<u16> = ports.collect();
+    let found = all.chunks(AT_ONCE).flat_map(|some| {
+        from.enter(|| {
+            std::thread::scope(|threads| {
+                let tries: Vec<_> = some
+                    .iter()
+                    .map(|port| {
+                        let target = target(*port);
+                        threads
+                            .spawn(move || TcpStream::connect_timeout(&target, WAIT).is_ok().then_some(target.port()))
+                    })
+                    .collect();
+                tries.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect::<Vec<_>>()
+            })
+        })
+        .expect("the namespace is there")
+    });
+    found.collect()
+}
