@@ -117,6 +117,18 @@ pub enum Command {
     /// Name the ports of this box and write its factory config; run once a boot by causeway-ports.service
     #[command(hide = true)]
     Ports(PortsArgs),
+    /// What people get who log in by SSH: these commands, ping, trace, capture, and nothing else
+    Shell {
+        /// Only this, then end; as sshd asks for it
+        #[arg(short = 'c', value_name = "COMMAND")]
+        command: Option<String>,
+    },
+    /// One page for the box's screen: ports, enrolment, what to do
+    Console {
+        /// Once, instead of at each change
+        #[arg(long)]
+        once: bool,
+    },
     /// Remove everything of ours from the kernel: the branch loses its uplinks
     Teardown,
     /// Show the decisions of a recorded day again, offline

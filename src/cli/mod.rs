@@ -4,6 +4,7 @@
 pub mod args;
 mod ask;
 pub mod config;
+mod console;
 mod daemon;
 pub mod exit;
 #[cfg(feature = "lab")]
@@ -15,6 +16,7 @@ mod manual;
 pub mod office;
 mod ports;
 pub mod render;
+mod shell;
 pub mod sim;
 mod watch;
 
@@ -37,7 +39,7 @@ use crate::telemetry::runbooks::{self, RUNBOOKS};
 
 /// The whole program.
 pub fn run() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(arguments()) {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
@@ -48,6 +50,16 @@ pub fn run() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Under its name as a login shell the program is that shell; sshd puts a "-" before it.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    let called = arguments.first().map(|name| Path::new(name).file_name().unwrap_or(name).to_owned());
+    if called.is_some_and(|name| name.to_str().is_some_and(|name| name.trim_start_matches('-') == shell::NAME)) {
+        arguments.splice(..1, ["causeway".into(), "shell".into()]);
+    }
+    arguments
 }
 
 fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> {
@@ -68,6 +80,8 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Runbook { name } => runbook(name.as_deref()),
         Command::Version { json } => ask::version(&socket, json),
         Command::Front(args) => front(args, &socket),
+        Command::Shell { command } => return shell::run(command.as_deref(), &socket),
+        Command::Console { once } => return console::run(&socket, once, &view()),
         Command::Run(args) => daemon::run(args, &socket),
         Command::Ports(args) => ports::run(&args),
         Command::Teardown => daemon::teardown(),
