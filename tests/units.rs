@@ -98,6 +98,14 @@ fn each_process_has_no_more_rights_than_the_design_says() {
 }
 
 #[test]
+fn the_status_page_gets_its_port_from_systemd() {
+    let port = causeway::config::model::Telemetry::PAGE_PORT.to_string();
+    let socket = read("causeway-front.socket");
+    assert_eq!(values(&socket, "ListenStream"), [port]);
+    assert!(values(&read("causeway-front.service"), "Wants")[0].contains("causeway-front.socket"));
+}
+
+#[test]
 fn a_flag_starts_one_fixed_command_after_it_is_taken_down() {
     for path in PATHS {
         let flag = path.strip_prefix("causeway-").and_then(|rest| rest.strip_suffix(".path")).expect("a name");
