@@ -8,8 +8,9 @@ ARCH ?= amd64
 HOURS ?= 10000
 FOR ?= 60
 # The Debian packages used, each with the command or file by which it is found. nft names protocols from netbase. dnsmasq serves
-# the networks, udhcpc is the client that the lab asks with. A real Prometheus holds the rules and dashboards to their word.
-NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc promtool:prometheus amtool:prometheus-alertmanager
+# the networks, udhcpc is the client that the lab asks with. A real Prometheus holds the rules and dashboards to their word, chromium
+# looks at the pages as a browser does.
+NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc promtool:prometheus amtool:prometheus-alertmanager chromium:chromium
 
 # What the image's targets need besides: a tree of packages, an emulator with its firmware, the lab's providers.
 IMAGE_NEEDS := mmdebstrap:mmdebstrap mcopy:mtools qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf \
