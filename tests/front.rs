@@ -8,9 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use causeway::control::io::Answer;
+use causeway::control::protocol::{Reply, Request};
+use causeway::control::status::{ConfigStatus, Status};
 use causeway::front::Options;
 use causeway::front::http::{CONNECTIONS_PER_ADDRESS, Front};
-use support::{Daemon, Folder};
+use support::{Daemon, Folder, canned};
 
 /// `front` on a thread of its own, on a free port of loopback.
 fn front(socket: PathBuf) -> SocketAddr {
@@ -44,6 +47,24 @@ fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("all of 127/8 is ours");
     socket.connect(&address.into()).expect("it listens");
     socket.into()
+}
+
+/// A branch whose staff is shown its page on loopback.
+fn staffed(status: Status) -> Daemon {
+    Daemon::with(move |incoming, live| match incoming.request {
+        Request::Status => Some(Answer::One(Reply::Status(Box::new(status.clone())))),
+        Request::ConfigInfo => Some(Answer::One(Reply::Config(on_loopback(status.config.clone())))),
+        ref _other => support::answer(incoming, live),
+    })
+}
+
+fn on_loopback(config: ConfigStatus) -> ConfigStatus {
+    let on = vec!["127.0.0.1:80".to_owned()];
+    ConfigStatus { status_page_on: on.clone(), metrics_on: on, ..config }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n")
 }
 
 const GET: &str = "GET /metrics HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n";
@@ -208,4 +229,128 @@ fn readers_that_do_not_read_hinder_nobody() {
     other.read_to_string(&mut answer).expect("an answer, then the end");
     assert!(answer.ends_with("# EOF\n") && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     drop(lazy);
+}
+
+#[test]
+fn the_status_page_is_whole_and_closed() {
+    let daemon = staffed(canned());
+    let address = front(daemon.socket.clone());
+    let page = ask(address, &get("/"));
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+    assert!(page.contains("<h1>The internet works, on the backup line.</h1>"), "{page}");
+    assert!(page.contains("content-type: text/html; charset=utf-8\r\n"));
+    for header in [
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+        "x-content-type-options: nosniff\r\n",
+        "x-frame-options: DENY\r\n",
+        "referrer-policy: no-referrer\r\n",
+        "cache-control: no-store\r\n",
+    ] {
+        assert!(page.contains(header), "{header} in {page}");
+    }
+    assert!(!page.to_lowercase().contains("set-cookie") && page.len() < 20_000, "{}", page.len());
+    let head = ask(address, "HEAD / HTTP/1.1\r\nHost: gateway.home.arpa\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        for path in ["/", "/it", "/nothing"] {
+            let refused = format!("{method} {path} HTTP/1.1\r\nHost: gateway.home.arpa\r\nContent-Length: 0\r\n\r\n");
+            let refused = ask(address, &refused);
+            assert!(refused.starts_with("HTTP/1.1 405") && refused.contains("allow: GET, HEAD\r\n"), "{refused}");
+        }
+    }
+    let stranger = ask(address, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert!(stranger.starts_with("HTTP/1.1 421") && !stranger.contains("Lyon"), "{stranger}");
+    assert!(ask(address, &get("/it")).contains("wan1 (ipv4)") || ask(address, &get("/it")).contains("wan1 <small>"));
+}
+
+#[test]
+fn the_language_is_the_configs_or_the_chosen_one() {
+    let mut status = canned();
+    status.config.language = Some("de".to_owned());
+    let daemon = staffed(status);
+    let address = front(daemon.socket.clone());
+    for (path, lang) in
+        [("/", "de"), ("/?lang=fr", "fr"), ("/?lang=xx", "de"), ("/?lang=%3Cscript%3E", "de"), ("/?x=fr", "de")]
+    {
+        let page = ask(address, &get(path));
+        assert!(page.contains(&format!("<html lang=\"{lang}\">")), "{path}: {page}");
+    }
+}
+
+#[test]
+fn pages_are_where_the_config_has_them_and_nowhere_else() {
+    let daemon = Daemon::start();
+    let address = front(daemon.socket.clone());
+    assert!(ask(address, &get("/")).starts_with("HTTP/1.1 404"), "the canned config has no status page");
+}
+
+/// As systemd does it: a socket on every address. Only those of the config are answered.
+#[test]
+fn a_socket_that_was_handed_over_answers_on_the_configs_addresses_only() {
+    let daemon = staffed(canned());
+    let listener = std::net::TcpListener::bind("[::]:0").or_else(|_| std::net::TcpListener::bind("0.0.0.0:0"));
+    let listener = listener.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    listener.set_nonblocking(true).expect("an option");
+    let socket = daemon.socket.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let options = Options { socket, listen: Vec::new(), why: causeway::cli::why };
+        runtime.block_on(async {
+            let front = Front::with(options, vec![listener]).expect("a socket");
+            Arc::new(front).serve(|_| ()).await;
+        });
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let began = Instant::now();
+    while !ask(address, &get("/")).contains("Lyon-Bellecour") {
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", ask(address, &get("/")));
+    }
+    let mut other = connect(SocketAddr::from(([127, 0, 0, 2], port)));
+    let _ = other.write_all(get("/").as_bytes());
+    let mut answer = Vec::new();
+    let _ = other.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "closed without an answer: {}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_daemon_that_falls_silent_leaves_what_was_known_last() {
+    let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&silent);
+    let mut status = canned();
+    status.config.timezone = Some("UTC".to_owned());
+    let daemon = Daemon::with(move |incoming, live| match incoming.request {
+        Request::ConfigInfo => Some(Answer::One(Reply::Config(on_loopback(canned().config)))),
+        _ if told.load(std::sync::atomic::Ordering::Relaxed) => None,
+        Request::Status => Some(Answer::One(Reply::Status(Box::new(status.clone())))),
+        ref _other => support::answer(incoming, live),
+    });
+    let address = front(daemon.socket.clone());
+    assert!(ask(address, &get("/")).contains("The internet works, on the backup line."));
+    silent.store(true, std::sync::atomic::Ordering::Relaxed);
+    let began = Instant::now();
+    loop {
+        let page = ask(address, &get("/"));
+        if page.contains("This box cannot tell at the moment.") {
+            assert!(page.contains("At 11:15 the internet worked, on the backup line."), "{page}");
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{page}");
+    }
+}
+
+/// From the connection to the last byte, when nobody asked before; the best of five, for machines that do other things.
+#[test]
+fn the_page_is_there_in_50_ms_from_cold() {
+    let daemon = staffed(canned());
+    let took = (0..5).map(|_| {
+        let address = front(daemon.socket.clone());
+        let began = Instant::now();
+        let page = ask(address, &get("/"));
+        assert!(page.contains("backup line"), "{page}");
+        began.elapsed()
+    });
+    let best = took.min().expect("five");
+    println!("status page, cold: {best:?}");
+    assert!(best <= Duration::from_millis(50), "{best:?}");
 }

@@ -253,7 +253,7 @@ fn languages(html: &mut Html, current: Language) {
     html.raw("</nav>\n");
 }
 
-/// Cut to one unit, as everywhere.
+/// Cut, as everywhere; hours with their minutes, since people compare them with a clock.
 fn duration(ms: u64, messages: &'static Messages) -> String {
     let seconds = ms / 1_000;
     let (message, count) = match seconds {
@@ -262,7 +262,13 @@ fn duration(ms: u64, messages: &'static Messages) -> String {
         3_600..172_800 => (messages.hours, seconds / 3_600),
         _ => (messages.days, seconds / 86_400),
     };
-    message.replace("{count}", &count.to_string())
+    let text = message.replace("{count}", &count.to_string());
+    match seconds % 3_600 / 60 {
+        minutes @ 1.. if (3_600..172_800).contains(&seconds) => {
+            format!("{text} {}", messages.minutes.replace("{count}", &minutes.to_string()))
+        }
+        _ => text,
+    }
 }
 
 fn paragraph(html: &mut Html, message: &'static str, values: &[(&str, &str)]) {
