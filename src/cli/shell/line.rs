@@ -111,6 +111,7 @@ fn is_allowed(command: &Command) -> bool {
         | Command::Unlock
         | Command::Drill { .. }
         | Command::Version { .. }
+        | Command::Runbook { .. }
         | Command::Config(
             ConfigCommand::Why { .. }
             | ConfigCommand::History { .. }
@@ -118,7 +119,10 @@ fn is_allowed(command: &Command) -> bool {
             | ConfigCommand::Rollback
             | ConfigCommand::Retry,
         ) => true,
+        Command::Outages { month: _, uplink: _, json: _, state } => state.is_none(),
+        Command::Report(args) => args.command.is_none() && args.evidence.is_none() && args.state.is_none(),
         Command::Run(_)
+        | Command::Ports(_)
         | Command::Front(_)
         | Command::Shell { .. }
         | Command::Console { .. }
@@ -129,8 +133,11 @@ fn is_allowed(command: &Command) -> bool {
             | ConfigCommand::Show { .. }
             | ConfigCommand::Diff { .. }
             | ConfigCommand::Plan { .. }
+            | ConfigCommand::Apply { .. }
             | ConfigCommand::Schema { .. },
         ) => false,
+        #[cfg(feature = "manual")]
+        Command::Completions { .. } | Command::Man { .. } => false,
         #[cfg(feature = "office")]
         Command::Office(_) => false,
         #[cfg(feature = "lab")]
