@@ -245,7 +245,8 @@ const NAMESPACES: [c::c_int; 8] = [
     c::CLONE_PTRACE,
 ];
 
-/// Not to wait, to close on execve, is it a terminal, names and numbers of devices. C libraries differ in their type.
+/// Not to wait, to close on execve, is it a terminal, names and numbers of devices.
+#[cfg_attr(not(target_env = "musl"), expect(clippy::unnecessary_cast, reason = "musl has them as `c_int`"))]
 const REQUESTS: [u64; 6] = [
     c::FIONBIO as u64,
     c::FIOCLEX as u64,
