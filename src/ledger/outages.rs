@@ -172,7 +172,8 @@ pub fn read(records: &[Record], now: Option<(Id, u64)>) -> Outages {
             | Kind::Clock
             | Kind::Lock
             | Kind::Pruned
-            | Kind::Receipt => {}
+            | Kind::Receipt
+            | Kind::Other => {}
         }
     }
     let end = newest.map_or(0, |(_, mono)| mono);
@@ -326,7 +327,8 @@ impl Felt {
             | Kind::Lock
             | Kind::Flaps
             | Kind::Pruned
-            | Kind::Receipt => {}
+            | Kind::Receipt
+            | Kind::Other => {}
         }
     }
 

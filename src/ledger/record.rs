@@ -110,6 +110,9 @@ pub enum Kind {
     Pruned,
     /// Head office's mark in time; reserved until ledgers are uploaded.
     Receipt,
+    /// Of newer firmware.
+    #[serde(other)]
+    Other,
 }
 
 impl Kind {
@@ -150,13 +153,15 @@ impl Kind {
             Self::Flaps => "flaps",
             Self::Pruned => "pruned",
             Self::Receipt => "receipt",
+            Self::Other => "other",
         }
     }
 }
 
 /// Times are milliseconds: `mono`, `since` and `until` of `CLOCK_BOOTTIME` in this boot, `wall` UTC.
+///
+/// Keys that are not known are passed over: after a way back to older firmware the ledger goes on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     /// Made once for each ledger; filled in when it is written.
     pub ledger: Id,
@@ -275,6 +280,14 @@ mod tests {
         assert!(line.len() <= LINE_MOST && line.starts_with(&hash) && line.ends_with(b"}\n"), "{}", line.len());
         let read: Record = serde_json::from_slice(&line[HASH + 1..]).expect("JSON");
         assert!(read.cut && read.number("unanswered") == Some(7) && read.evidence.len() == 1);
+    }
+
+    #[test]
+    fn what_newer_firmware_wrote_is_read_and_left_alone() {
+        let json = r#"{"ledger":"00000000000000000000000000000001","seq":1,"boot":"00000000000000000000000000000002","mono":3,
+            "wall":null,"clock":"untrusted","kind":"eclipse","moon":true}"#;
+        let record: Record = serde_json::from_str(json).expect("a record");
+        assert_eq!((record.kind, record.mono), (Kind::Other, 3));
     }
 
     /// What a script of twenty lines does: `printf 'causeway-ledger-v1\n%s%s' PREVIOUS JSON | sha256sum`.

@@ -183,7 +183,8 @@ impl Timeline {
             | Kind::Update
             | Kind::Lock
             | Kind::Pruned
-            | Kind::Receipt => {}
+            | Kind::Receipt
+            | Kind::Other => {}
         }
     }
 

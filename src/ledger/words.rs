@@ -61,7 +61,7 @@ pub fn sentence(record: &Record) -> Option<(&'static str, String)> {
         }
         Kind::Drill => ("drill.result", format!("drill of {line}: {to}")),
         Kind::Config if record.uplink.is_none() => ("config.applied", "config in force".to_owned()),
-        Kind::Config => return None,
+        Kind::Config | Kind::Other => return None,
         Kind::Update => ("update.done", "update".to_owned()),
         Kind::Clock => ("clock.trusted", "the clock was set".to_owned()),
         Kind::Lock if line.is_empty() => ("lock.changed", format!("{to}{by}")),
