@@ -17,6 +17,8 @@ use crate::trust::refusal::Refusal;
 use crate::trust::store::{Folder, Store};
 use crate::trust::verify::{self, Blobs};
 
+/// Most of what keeps a config from being in force at boot is over by then: a service that starts, a port that comes up.
+const AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// How long head office's answer is waited for while the uplinks prove themselves.
 const OFFICE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,9 @@ impl Keeper {
                 if let Some(branch) = branch {
                     (self.branch, self.force) = (branch, target);
                 }
+                // A trial goes back by itself; what has nothing to go back to is tried until it works.
+                let failed = applied != Applied::Equal && target == self.machine.running();
+                self.again = failed.then(|| clock::now() + AGAIN_EVERY);
                 self.step(Event::Applied(target, applied)).await;
                 self.confirm_unattended().await;
             }

@@ -38,7 +38,7 @@ use crate::trust::digest::Digest;
 use crate::trust::document::Document as _;
 use crate::trust::document::{Seconds, TransitionKind, TransitionReceipt};
 use crate::trust::freshness::Nonces;
-use crate::trust::machine::{self, Advance, Command, Event, Machine, Save, Target, Transition};
+use crate::trust::machine::{self, Advance, Command, Event, Machine, Save, State, Target, Transition};
 use crate::trust::root::TrustedRoot;
 use crate::trust::store::{Folder, Store, StoreError};
 #[cfg(feature = "lab")]
@@ -96,6 +96,8 @@ pub(super) struct Keeper {
     branch: Arc<Branch>,
     /// What that is. While a change is being applied, still the config from before.
     force: Target,
+    /// What should run could not be put in force, early at boot or on a slow box: when it is tried again.
+    again: Option<Instant>,
     measuring: Option<deeds::Measuring>,
     at_start: Option<Transition>,
     /// Of the candidate with this digest.
@@ -154,7 +156,8 @@ impl Keeper {
         let machine = self.machine.deadline().unwrap_or(Instant::NEVER);
         let measuring = self.measuring.as_ref().map_or(Instant::NEVER, deeds::Measuring::until);
         let drift = self.drift_deadline();
-        machine.min(self.errands.deadline()).min(measuring).min(drift).min(self.told + CONDITIONS_EVERY)
+        let again = self.again.unwrap_or(Instant::NEVER);
+        machine.min(again).min(self.errands.deadline()).min(measuring).min(drift).min(self.told + CONDITIONS_EVERY)
     }
 
     async fn due(&mut self) {
@@ -168,6 +171,9 @@ impl Keeper {
         }
         if self.machine.deadline().is_some_and(|at| at <= now) {
             self.step(Event::Tick).await;
+        }
+        if self.again.take_if(|at| *at <= now).is_some() && matches!(self.machine.state(), State::Idle(_)) {
+            self.apply(self.machine.running()).await;
         }
         self.measured(now).await;
         self.look_for_drift(now);

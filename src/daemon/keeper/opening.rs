@@ -162,6 +162,7 @@ impl Opened {
             unattended: None,
             branch: self.branch,
             force: self.force,
+            again: None,
             measuring: None,
             at_start: self.transition,
             site_checks: None,
