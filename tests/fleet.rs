@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use causeway::lab::clock;
 use causeway::lab::fleet::{Fleet, Member, Standard};
 use causeway::lab::sandbox;
 use serde_json::Value;
@@ -59,6 +60,21 @@ fn branches_follow_head_office_whatever_dies_meanwhile() {
         wait_idle(member, first);
     }
 
+    // The LAN's machine asks the gateway for names, as its lease told it.
+    let till = fleet.members[0].till().expect("a till");
+    let lease = till.lease(None).expect("asked").expect("a lease");
+    let known = fleet.members[0].resolve(&lease, causeway::lab::servers::NAME).expect("asked");
+    assert_eq!(known, [causeway::lab::addresses::far(causeway::config::model::Family::V4)]);
+    assert!(fleet.members[0].resolve(&lease, "no.such.name").expect("asked").is_empty());
+
+    // Head office decides: a file of the branch's own is refused, and changes nothing.
+    let own = folder.join("own.toml");
+    std::fs::write(&own, "site = { name = \"own\" }\nuplinks.fibre = { device = \"wan0\", medium = \"fibre\" }\n")
+        .expect("written");
+    let refused = fleet.members[0].operate(&["config", "apply", &own.to_string_lossy()]);
+    let refused = refused.expect_err("it belongs to a head office").to_string();
+    assert!(refused.contains("decides what this gateway runs"), "{refused}");
+
     // Without `front` nothing comes, and nothing is lost; with it the branch catches up.
     fleet.members[0].kill_front();
     standard.allow.push("tcp/80");
@@ -76,6 +92,15 @@ fn branches_follow_head_office_whatever_dies_meanwhile() {
     for member in &fleet.members {
         wait_idle(member, second);
     }
+
+    // Somebody takes the LAN's address away: it is put right, and said.
+    let gateway = &fleet.members[0].site.gateway;
+    let address = || gateway.must("ip", &["-4", "-o", "addr", "show", "dev", "br-lan.10"], "").expect("a device");
+    assert!(address().contains("10.16.0.1/24"), "{}", address());
+    gateway.must("ip", &["addr", "del", "10.16.0.1/24", "dev", "br-lan.10"], "").expect("taken away");
+    let back = clock::wait_for(SOON, Duration::from_millis(50), || address().contains("10.16.0.1/24").then_some(()));
+    assert!(back.is_some(), "{}", fleet.members[0].last_words("run.log"));
+    assert!(fleet.members[0].last_words("run.log").contains("put right"), "{}", fleet.members[0].last_words("run.log"));
 
     // A person goes back.
     fleet.members[2].operate(&["config", "rollback"]).expect("root may");

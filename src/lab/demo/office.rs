@@ -16,6 +16,7 @@ use crate::lab::error::{Doing as _, LabError};
 use crate::lab::fleet::{Fleet, Member, Standard};
 use crate::lab::print::{Style, write};
 use crate::lab::scenario::run::{UNDER_WAY, state_folder};
+use crate::lab::servers::NAME;
 use crate::lab::units::show;
 
 /// Keys are made, claims fetched, leases lent: nothing here is in a hurry.
@@ -52,14 +53,20 @@ pub(super) fn tell(style: Style, out: &mut dyn Write) -> Result<Vec<Promise>, La
         member.wait_until(FIRST_WITHIN, "the first standard", |state| kept(state, first))?;
     }
     said(out, &format!("standard {first} signed, tried and kept by nantes, brest and lille"))?;
-    let mut tills = Vec::new();
+    let (mut tills, mut resolved) = (Vec::new(), 0);
     for member in &fleet.members {
         let till = member.till()?;
         let lease = till.lease(None)?.ok_or_else(|| LabError::Other(format!("{}: no lease", member.name)))?;
         said(out, &format!("{:<6} the till got {} from the branch's DHCP", member.name, lease.address))?;
+        resolved += usize::from(member.resolve(&lease, NAME)?.contains(&plan::far(Family::V4)));
         tills.push(Flow::start(&till.host, SocketAddr::new(plan::far(Family::V4), port::ECHO), RATE)?);
     }
-    let mut promises = good_change(&fleet, &mut standard, &tills, style, out)?;
+    let mut promises = vec![Promise {
+        what: "every till resolves names through its branch".to_owned(),
+        measured: format!("{resolved} of {}", tills.len()),
+        kept: resolved == tills.len(),
+    }];
+    promises.extend(good_change(&fleet, &mut standard, &tills, style, out)?);
     promises.extend(bad_changes(&fleet, &mut standard, style, out)?);
     Ok(promises)
 }

@@ -32,6 +32,7 @@ impl Standard {
         format!(
             r#"standard = {{ name = "retail", schema = 1, models = ["{MODEL}"] }}
 
+dns = {{ forwarders = ["198.19.1.1"], domain = "branch.internal" }}
 paths = [{{ name = "default", prefer = ["fibre", "cable"], failback = {{ after = "5s", flows = "drain" }} }}]
 
 [probes]

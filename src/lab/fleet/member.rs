@@ -1,5 +1,6 @@
 //! One branch of the fleet: its gateway's processes, and what can be asked of them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,11 +10,13 @@ use serde_json::Value;
 use super::files::{MODEL, SITES, serial};
 use crate::apply::services::Paths;
 use crate::config;
+use crate::config::model::Family;
 use crate::lab::attendant::Attendant;
 use crate::lab::clock;
+use crate::lab::dns;
 use crate::lab::error::{Doing as _, LabError};
 use crate::lab::netns::Namespace;
-use crate::lab::site::{Host, Site};
+use crate::lab::site::{Host, Leased, Site};
 
 /// What the image of a new box has: lines by DHCP, and nothing else.
 const SAFE: &str = r#"
@@ -23,6 +26,10 @@ uplinks.fibre = { device = "wan0", medium = "fibre" }
 uplinks.cable = { device = "wan1", medium = "cable" }
 networks.tills = { ports = ["lan0"], vlan = 10, net = "192.168.77.0/24", dhcp = { from = 100, to = 199, lease = "1h" } }
 "#;
+
+/// As long as a host waits for one answer, and as often as it asks.
+const NAMES_WITHIN: Duration = Duration::from_secs(2);
+const NAMES_TIMES: u32 = 3;
 
 /// The gateway's address is dead from the first answer of a responder on.
 const FAILS_AFTER_PROOF: &str = "
@@ -153,6 +160,16 @@ impl Member {
     /// The machine in the LAN.
     pub fn till(&self) -> Result<&Host, LabError> {
         self.site.host("lan0").ok_or_else(|| LabError::Other("the branch has no till".to_owned()))
+    }
+
+    /// What the machine in the LAN learns when it asks the gateway, as its lease told it, for a name of the internet.
+    pub fn resolve(&self, leased: &Leased, name: &str) -> Result<Vec<IpAddr>, LabError> {
+        let server =
+            leased.dns.ok_or_else(|| LabError::Other(format!("{}: no name server in the lease", self.name)))?;
+        let ask = || dns::ask(server.into(), name, Family::V4, NAMES_WITHIN);
+        let asked = || self.till()?.host.enter(ask);
+        // One datagram may be lost; a host asks again.
+        (0..NAMES_TIMES).find_map(|_| asked().transpose()).transpose().map(Option::unwrap_or_default)
     }
 
     /// One of its providers fails for good right after a path proof came back through it: between the measurement before a

@@ -60,6 +60,7 @@ impl Fleet {
         internet.ip(&format!("route add {SECOND}/32 via {}\n", plan::office(Family::V4)))?;
         let servers = Servers::default();
         servers.udp(&internet, port::ECHO, |request| Some(request.to_vec()))?;
+        servers.udp(&internet, port::DNS, |question| super::dns::answer(question, super::servers::honest))?;
         servers.tcp(&internet, port::HTTP, |stream, _| {
             super::servers::http(stream, &|_| super::servers::ok(super::servers::TEXT));
         })?;
