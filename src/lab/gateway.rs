@@ -277,7 +277,8 @@ impl Gateway {
         command
     }
 
-    fn socket(&self) -> String {
+    /// Of the daemon.
+    pub fn socket(&self) -> String {
         self.folder.join("control.sock").to_string_lossy().into_owned()
     }
 

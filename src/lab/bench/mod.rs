@@ -3,6 +3,8 @@
 //! [`ledger`] is a ledger that is checked.
 
 pub mod cost;
+mod front;
+mod gateway;
 mod ledger;
 pub mod office;
 pub mod trials;
@@ -104,6 +106,8 @@ pub enum Measure {
     SixtyFour,
     Office,
     Ledger,
+    Plan,
+    Front,
 }
 
 impl Measure {
@@ -123,6 +127,8 @@ impl Measure {
             Self::SixtyFour => cost::sixty_four(),
             Self::Office => office::rows(),
             Self::Ledger => ledger::verified(runs),
+            Self::Plan => gateway::rows(),
+            Self::Front => trials::front(runs),
         }
     }
 }

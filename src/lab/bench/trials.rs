@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::front::{Front, Mood};
 use super::{Row, Unit};
 use crate::lab::LabError;
 use crate::lab::clock;
@@ -87,14 +88,21 @@ struct Trial {
 impl Trial {
     /// Plays the only step of `text`. `number` sets the phase of the fault against the probes, and the seed.
     fn play(text: &str, number: u32) -> Result<Self, LabError> {
+        Self::play_with(text, number, None)
+    }
+
+    /// The same with a `front` of this mood.
+    fn play_with(text: &str, number: u32, mood: Option<Mood>) -> Result<Self, LabError> {
         let parsed = toml::from_str::<Scenario>(text);
         let mut scenario = parsed.map_err(|error| LabError::Other(format!("a built-in scenario: {error}")))?;
         scenario.seed = u64::from(number) + 1;
         let mut world = begin(&scenario, Mind::Daemon, &state_folder()?)?;
         let traffic = start_traffic(&world.branch, &scenario.traffic)?;
+        let front = mood.map(|mood| Front::start(&mut world.gateway, mood)).transpose()?;
         let step = &scenario.steps[0];
         std::thread::sleep(step.after.as_ref().map_or(SETTLE, |after| after.0) + phase(number));
         let switches = Switches::watch(world.gateway.host())?;
+        front.as_ref().map_or(Ok(()), Front::strike)?;
         let fault = match &step.fault {
             Some(fault) => world.begin(fault)?.at,
             None => clock::now(),
@@ -164,6 +172,18 @@ pub fn silent(text: &str, profile: &str, bar: f64, elsewhere: &'static str, runs
         Row::new(&what, "never in 15 s (all of them)", 0.1, Unit::Seconds, later)
     });
     Ok([steady].into_iter().chain(told).collect())
+}
+
+/// What becomes of `front` changes nothing: the same outage, the same bar.
+pub fn front(runs: u32) -> Result<Vec<Row>, LabError> {
+    let row = |mood: Mood| {
+        let text = format!("{SILENT_FAST}{PEOPLE}");
+        let trials = (0..runs).map(|number| Trial::play_with(&text, number, Some(mood)));
+        let trials = trials.collect::<Result<Vec<Trial>, _>>()?;
+        let what = format!("silent, fast, front {}: steady", mood.words());
+        Ok(Row::new(&what, "–", 0.15, Unit::Seconds, trials.iter().map(Trial::steady).collect()))
+    };
+    Mood::ALL.into_iter().map(row).collect()
 }
 
 pub fn carrier(runs: u32) -> Result<Vec<Row>, LabError> {
