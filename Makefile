@@ -2,15 +2,16 @@
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
 ARCH ?= amd64
-.PHONY: help deps build image image-deps image-run image-test demo check pictures test lints units scenarios sim fuzz bench supply audit clean
+.PHONY: help deps build image image-deps image-run image-test demo check pictures test lints units scenarios sim fuzz powercut bench supply audit clean
 
 # Overridden on the command line: make sim HOURS=1000000, make fuzz FOR=300
 HOURS ?= 10000
 FOR ?= 60
+CUTS ?= 1000
 # The Debian packages used, each with the command or file by which it is found. nft names protocols from netbase. dnsmasq serves
 # the networks, udhcpc is the client that the lab asks with. A real Prometheus holds the rules and dashboards to their word, chromium
 # looks at the pages as a browser does.
-NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc promtool:prometheus amtool:prometheus-alertmanager chromium:chromium
+NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps update-ca-certificates:ca-certificates /etc/protocols:netbase dnsmasq:dnsmasq-base udhcpc:udhcpc promtool:prometheus amtool:prometheus-alertmanager chromium:chromium mkfs.ext4:e2fsprogs losetup:mount
 
 # What the image's targets need besides: a tree of packages, an emulator with its firmware, the lab's providers.
 IMAGE_NEEDS := mmdebstrap:mmdebstrap mcopy:mtools qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf \
@@ -84,6 +85,9 @@ sim: build ## simulated outages: make sim HOURS=10000
 
 fuzz: ## each parser of foreign bytes: make fuzz FOR=60 (seconds each; needs nightly and cargo-fuzz)
 	tools/fuzz $(FOR)
+
+powercut: ## the store of configs on a real ext4 that loses its power: make powercut CUTS=1000
+	CUTS=$(CUTS) cargo test --locked --test powercut_ext4 -- --nocapture
 
 bench: build ## the figures the design promises, measured on the binary that the image gets
 	rustup target add $(image_target)
