@@ -151,7 +151,7 @@ site_net = {{ type = "prefix4", within = "10.0.0.0/9", len = 24, unique = true }
         ("standard.toml", standard),
         ("inventory.toml", format!("[sites]\n{SITE} = {{ name = \"Lyon\", owner = \"Anna Petit\" }}\n")),
         ("sites/lyon.toml", "vars = { site_net = \"10.16.1.0/24\" }\n".to_owned()),
-        ("office.toml", format!("tenant = \"{TENANT}\"\n")),
+        ("office.toml", format!("tenant = \"{TENANT}\"\naddresses = [\"https://office.example\"]\n")),
     ];
     let files: Vec<(String, String)> = files.map(|(name, text)| (name.to_owned(), text)).to_vec();
     fleet::check("bench", &files).map_err(|faults| LabError::Other(faults.to_string()))
