@@ -286,10 +286,10 @@ fn play(steps: &[Step], keep: bool) -> (Account, Naive) {
 fn compare(account: &Account, naive: &Naive) -> Result<(), TestCaseError> {
     let sums = account.sums();
     for (line, name) in LINES.iter().enumerate() {
-        for state in 0..LINE_STATES.len() {
+        for (state, told) in LINE_STATES.iter().enumerate() {
             let wanted = naive.sums.get(&(Some(line), state)).copied().unwrap_or_default();
             let found = sums.lines.get(*name).copied().unwrap_or_default()[state];
-            prop_assert_eq!(found, wanted, "{} {}", name, LINE_STATES[state]);
+            prop_assert_eq!(found, wanted, "{} {}", name, told);
         }
     }
     for (state, name) in INTERNET_STATES.iter().enumerate() {
