@@ -72,7 +72,9 @@ fn an_outage_moves_the_lan(world: &World) {
     let flow = Flow::start(&world.branch.lan1, plan::far_port(Family::V4, port::ECHO), 200).expect("a flow starts");
     world.wait("the flow is alive", SOON, || flow.alive().then_some(()));
     let fault = clock::now();
-    Direction::BOTH.map(|direction| line.set(direction, |impairment| impairment.cut = true));
+    for direction in Direction::BOTH {
+        line.set(direction, |impairment| impairment.cut = true);
+    }
     world.wait("the second line carries", SOON, || world.carries("wan1"));
     world.wait("the LAN reaches the internet by the second line", SOON, || world.reaches_the_internet());
     let until = clock::now();
@@ -80,7 +82,9 @@ fn an_outage_moves_the_lan(world: &World) {
     drop(flow);
     let shown = took.map_or("not yet steady".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
     row("silent outage, standard → steady on the backup", &shown, &format!("{:.2} s", 2.0 * LABS.as_secs_f64()));
-    Direction::BOTH.map(|direction| line.set(direction, |impairment| impairment.cut = false));
+    for direction in Direction::BOTH {
+        line.set(direction, |impairment| impairment.cut = false);
+    }
     world.wait("the first line carries again", Duration::from_secs(240), || world.carries("wan0"));
     world.wait("the LAN reaches the internet again", SOON, || world.reaches_the_internet());
 }

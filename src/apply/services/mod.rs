@@ -103,6 +103,13 @@ impl Paths {
         }
     }
 
+    /// So that a fence can name them. What cannot be made is said by the first that wants to write there.
+    pub(crate) fn make_folders(&self) {
+        for folder in self.folders() {
+            store::make_folder(folder).ok();
+        }
+    }
+
     /// What the daemon writes; they are made when they are needed.
     pub fn folders(&self) -> [&Path; 4] {
         [&self.network, &self.dnsmasq, &self.flags, &self.access]

@@ -63,13 +63,16 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, StoreError> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Others look into it, whatever our mask is.
+/// Others look into it, and into what it lies in, whatever our mask is.
 pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() {
         return Ok(());
     }
+    if let Some(parent) = folder.parent() {
+        make_folder(parent)?;
+    }
     let make = || {
-        fs::DirBuilder::new().recursive(true).create(folder)?;
+        fs::create_dir(folder)?;
         fs::File::open(folder)?.set_permissions(fs::Permissions::from_mode(FOLDER_MODE))
     };
     make().map_err(failed("make the folder", folder))

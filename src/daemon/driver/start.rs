@@ -16,11 +16,10 @@ use crate::policy::Selection;
 pub(super) fn fence(options: &Options) -> (bool, Vec<String>) {
     let sockets = options.socket.parent().unwrap_or(Path::new("/"));
     let paths = options.services.as_ref().map(|(_, paths)| paths);
-    let folders: Vec<&Path> = paths.iter().flat_map(|paths| paths.folders()).collect();
-    for folder in &folders {
-        // What is missing is said by the first that wants to write there.
-        std::fs::create_dir_all(folder).ok();
+    if let Some(paths) = paths {
+        paths.make_folders();
     }
+    let folders: Vec<&Path> = paths.iter().flat_map(|paths| paths.folders()).collect();
     let fenced = Fence::run(&options.config_file, &options.state, sockets).and_write(folders).enter();
     let errors = [fenced.landlock.as_ref().err(), fenced.seccomp.as_ref().err()];
     let told = |error: &FenceError| format!("the daemon is not fenced in: {}", chain(error));
