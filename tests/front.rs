@@ -51,10 +51,14 @@ fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
 
 /// A branch whose staff is shown its page on loopback.
 fn staffed(status: Status) -> Daemon {
-    Daemon::with(move |incoming, live| match incoming.request {
-        Request::Status => Some(Answer::One(Reply::Status(Box::new(status.clone())))),
-        Request::ConfigInfo => Some(Answer::One(Reply::Config(on_loopback(status.config.clone())))),
-        ref _other => support::answer(incoming, live),
+    Daemon::with(move |incoming, live| {
+        if incoming.request == Request::Status {
+            return Some(Answer::One(Reply::Status(Box::new(status.clone()))));
+        }
+        if incoming.request == Request::ConfigInfo {
+            return Some(Answer::One(Reply::Config(on_loopback(status.config.clone()))));
+        }
+        support::answer(incoming, live)
     })
 }
 
@@ -319,11 +323,17 @@ fn a_daemon_that_falls_silent_leaves_what_was_known_last() {
     let told = Arc::clone(&silent);
     let mut status = canned();
     status.config.timezone = Some("UTC".to_owned());
-    let daemon = Daemon::with(move |incoming, live| match incoming.request {
-        Request::ConfigInfo => Some(Answer::One(Reply::Config(on_loopback(canned().config)))),
-        _ if told.load(std::sync::atomic::Ordering::Relaxed) => None,
-        Request::Status => Some(Answer::One(Reply::Status(Box::new(status.clone())))),
-        ref _other => support::answer(incoming, live),
+    let daemon = Daemon::with(move |incoming, live| {
+        if incoming.request == Request::ConfigInfo {
+            return Some(Answer::One(Reply::Config(on_loopback(canned().config))));
+        }
+        if told.load(std::sync::atomic::Ordering::Relaxed) {
+            return None;
+        }
+        if incoming.request == Request::Status {
+            return Some(Answer::One(Reply::Status(Box::new(status.clone()))));
+        }
+        support::answer(incoming, live)
     });
     let address = front(daemon.socket.clone());
     assert!(ask(address, &get("/")).contains("The internet works, on the backup line."));

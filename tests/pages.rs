@@ -255,54 +255,54 @@ fn unknown() -> Status {
 /// Two failures this morning, the second still on.
 fn events(status: &Status) -> Vec<EventLine> {
     let now = status.wall_ms.expect("a trusted clock");
-    let event = |minutes: f64, kind: &str, fields: &[(&str, &str)], message: &str| EventLine {
+    let event = |seconds: u64, kind: &str, fields: &[(&str, &str)], message: &str| EventLine {
         seq: 1,
-        wall_ms: Some(now - (minutes * 60_000.0) as u64),
+        wall_ms: Some(now - seconds * 1_000),
         boot_ms: 0,
         kind: kind.to_owned(),
         level: Level::Notice,
         message: message.to_owned(),
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     };
-    let line = |minutes, from, to, message| {
-        event(minutes, "uplink.state", &[("UPLINK", "wan1"), ("FAMILY", "ipv4"), ("FROM", from), ("TO", to)], message)
+    let line = |seconds, from, to, message| {
+        event(seconds, "uplink.state", &[("UPLINK", "wan1"), ("FAMILY", "ipv4"), ("FROM", from), ("TO", to)], message)
     };
-    let path = |minutes, from, to, message| {
-        event(minutes, "path.switch", &[("PATH", "default"), ("FAMILY", "ipv4"), ("FROM", from), ("TO", to)], message)
+    let path = |seconds, from, to, message| {
+        event(seconds, "path.switch", &[("PATH", "default"), ("FAMILY", "ipv4"), ("FROM", from), ("TO", to)], message)
     };
     let mut events = vec![
-        line(200.0, "up", "down", "wan1 (ipv4) up → down: 3 of 3 targets silent 0.38 s; cable in; gateway silent"),
+        line(12_000, "up", "down", "wan1 (ipv4) up → down: 3 of 3 targets silent 0.38 s; cable in; gateway silent"),
         path(
-            195.0,
+            11_700,
             "wan1",
             "lte0",
             "default (ipv4) wan1 → lte0 in 9 ms: the old line is down; 37 sessions reset, 12 nudged",
         ),
         line(
-            140.0,
+            8_400,
             "down",
             "probation",
             "wan1 (ipv4) down → probation: answers again; counts as up after 30 s without a gap",
         ),
-        line(139.5, "probation", "up", "wan1 (ipv4) probation → up"),
-        path(138.0, "lte0", "wan1", "default (ipv4) lte0 → wan1 in 8 ms: the better line is stable again"),
+        line(8_370, "probation", "up", "wan1 (ipv4) probation → up"),
+        path(8_280, "lte0", "wan1", "default (ipv4) lte0 → wan1 in 8 ms: the better line is stable again"),
     ];
     if status.internet.state != InternetState::Primary {
         events.push(line(
-            33.0,
+            1_980,
             "up",
             "down",
             "wan1 (ipv4) up → down: 3 of 3 targets silent 0.38 s; cable in; gateway answers",
         ));
     }
     if status.internet.state == InternetState::Backup {
-        events.push(path(32.9, "wan1", "lte0", "default (ipv4) wan1 → lte0 in 9 ms: the old line is down"));
+        events.push(path(1_974, "wan1", "lte0", "default (ipv4) wan1 → lte0 in 9 ms: the old line is down"));
     }
     if status.internet.state == InternetState::Down {
-        events.push(path(32.9, "wan1", "lte0", "default (ipv4) wan1 → lte0 in 9 ms: the old line is down"));
+        events.push(path(1_974, "wan1", "lte0", "default (ipv4) wan1 → lte0 in 9 ms: the old line is down"));
         let fields = [("UPLINK", "lte0"), ("FAMILY", "ipv4"), ("FROM", "up"), ("TO", "down")];
         events.push(event(
-            20.0,
+            1_200,
             "uplink.state",
             &fields,
             "lte0 (ipv4) up → down: 3 of 3 targets silent 1.2 s; cable in",
@@ -313,11 +313,17 @@ fn events(status: &Status) -> Vec<EventLine> {
 
 /// `front` and its daemon, in the network of the thread that asks.
 fn front(status: Status) -> (SocketAddr, Daemon) {
-    let daemon = Daemon::with(move |incoming, live| match incoming.request {
-        Request::Status => Some(Answer::One(Reply::Status(Box::new(status.clone())))),
-        Request::Events { .. } => Some(Answer::One(Reply::Events(events(&status)))),
-        Request::ConfigInfo => Some(Answer::One(Reply::Config(ConfigStatus::clone(&status.config)))),
-        ref _other => support::answer(incoming, live),
+    let daemon = Daemon::with(move |incoming, live| {
+        if incoming.request == Request::Status {
+            return Some(Answer::One(Reply::Status(Box::new(status.clone()))));
+        }
+        if incoming.request == Request::ConfigInfo {
+            return Some(Answer::One(Reply::Config(ConfigStatus::clone(&status.config))));
+        }
+        if matches!(incoming.request, Request::Events { .. }) {
+            return Some(Answer::One(Reply::Events(events(&status))));
+        }
+        support::answer(incoming, live)
     });
     let (listening, told) = mpsc::channel();
     let socket = daemon.socket.clone();

@@ -120,7 +120,7 @@ pub enum Command {
     /// What people get who log in by SSH: these commands, ping, trace, capture, and nothing else
     Shell {
         /// Only this, then end; as sshd asks for it
-        #[arg(short = 'c', value_name = "COMMAND")]
+        #[arg(short = 'c', value_name = "COMMAND", allow_hyphen_values = true)]
         command: Option<String>,
     },
     /// One page for the box's screen: ports, enrolment, what to do

@@ -145,7 +145,7 @@ pub(crate) fn gateway() -> Gateway {
         telemetry: Telemetry {
             metrics_on: vec![name("office")],
             metrics_port: Telemetry::METRICS_PORT,
-            status_page_on: vec![name("office")],
+            status_page_on: Vec::new(),
         },
     }
 }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
 use crate::cli::args::{Args, Command, ConfigCommand};
 use crate::cli::exit::{Exit, Failure};
@@ -84,13 +85,15 @@ fn own(words: &[&str]) -> Result<Typed, Failure> {
     }
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let known = Args::try_parse_from(std::iter::once("causeway".to_owned()).chain(words.iter().cloned()));
-    let args = known.map_err(|error| match error.kind() {
-        // Of a verb that is allowed here or not: help harms nobody.
-        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion => {
+    let args = known.map_err(|error| {
+        // Help of a verb, allowed here or not, harms nobody.
+        if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind()) {
             Failure::new(Exit::Done, error.to_string())
+        } else if error.kind() == ErrorKind::InvalidSubcommand {
+            usage(format!("there is no command {:?}", words[0]))
+        } else {
+            usage(first_line(&error.to_string()))
         }
-        clap::error::ErrorKind::InvalidSubcommand => usage(format!("there is no command {:?}", words[0])),
-        _ => usage(first_line(&error.to_string())),
     })?;
     if is_allowed(&args.command) {
         Ok(Typed::Own(words, Box::new(args)))

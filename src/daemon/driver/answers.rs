@@ -75,20 +75,20 @@ impl Driver {
         self.core.handle(Event::Command { command, by }, now);
     }
 
-    fn find(&self, name: &str) -> Result<UplinkId, Reply> {
+    fn find(&self, name: &str) -> Result<UplinkId, Refusal> {
         let config = &self.world.config;
         let found = config.uplink_ids().find(|id| config.uplink(*id).name.as_str() == name);
         found.ok_or_else(|| {
             let names: Vec<&str> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
             let refusal = Refusal::new(RefusalKind::NotFound, format!("there is no uplink `{name}`"));
-            Reply::Refused(refusal.hint(format!("the config has {}", names.join(", "))))
+            refusal.hint(format!("the config has {}", names.join(", ")))
         })
     }
 
     fn prefer(&mut self, name: &str, for_ms: Option<u64>, by: String, now: Instant) -> Reply {
         let uplink = match self.find(name) {
             Ok(uplink) => uplink,
-            Err(refused) => return refused,
+            Err(refused) => return Reply::Refused(refused),
         };
         if !self.world.config.paths.iter().any(|path| path.uplinks().any(|id| id == uplink)) {
             return Reply::Refused(
@@ -109,7 +109,7 @@ impl Driver {
     fn drill(&mut self, name: &str, by: String, now: Instant) -> Reply {
         let uplink = match self.find(name) {
             Ok(uplink) => uplink,
-            Err(refused) => return refused,
+            Err(refused) => return Reply::Refused(refused),
         };
         let refusal = self.engine().refuse_drill(uplink);
         self.command(Command::Drill { uplink }, by, now);

@@ -57,7 +57,9 @@ impl Facts {
         let now = status.as_ref().and_then(|status| status.wall_ms).unwrap_or(u64::MAX);
         events.retain(|event| event.wall_ms.is_none_or(|at| at <= now));
         let face = status.as_ref().map_or(Face::CannotTell, face);
-        let timeline = status.as_ref().and_then(|status| Timeline::of(status, &events, &zone));
+        // Its newest part is the status of now, which says nothing then.
+        let sure = status.as_ref().filter(|_| face != Face::CannotTell);
+        let timeline = sure.and_then(|status| Timeline::of(status, &events, &zone));
         Self { status, events, face, last, told: None, timeline, zone }
     }
 

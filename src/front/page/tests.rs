@@ -122,6 +122,9 @@ fn old_evidence_is_none() {
     assert_eq!(with(Some(90_000), 30_000), Face::Backup, "a line that is asked every 30 s");
     assert_eq!(with(Some(90_001), 30_000), Face::CannotTell);
     assert_eq!(with(None, 1_000), Face::CannotTell);
+    let mut old = backup();
+    old.uplinks[1].families[0].last_life_ago_ms = Some(300_000);
+    assert_eq!(facts(old).timeline, None, "nor is today told as if now were known");
     let mut unasked = down();
     for target in &mut unasked.uplinks[1].families[0].targets {
         target.settled_ago_ms = Some(600_000);
@@ -250,8 +253,7 @@ fn the_longest_pages_are_small() {
     status.uplinks = vec![uplink; 64];
     let mut flapping = facts(status);
     let (mut spans, now) = (Vec::new(), 1_793_358_909_382_u64);
-    for index in 0..1_000 {
-        let felt = [Felt::Works, Felt::Down, Felt::Backup][index as usize % 3];
+    for (index, felt) in (0..1_000).zip([Felt::Works, Felt::Down, Felt::Backup].into_iter().cycle()) {
         spans.push(Span { from: now - (1_000 - index) * 40_000, to: now - (999 - index) * 40_000, felt });
     }
     flapping.timeline = Some(Timeline { spans, midnight: now + HOUR });
