@@ -17,7 +17,7 @@ pub mod engine;
 pub mod fence;
 pub mod front;
 pub mod health;
-mod inherited;
+pub mod inherited;
 pub mod kernel;
 #[cfg(feature = "lab")]
 pub mod lab;
