@@ -204,7 +204,7 @@ fn the_page_passes_promtools_check() {
     let status = serde_json::from_str(include_str!("canned/backup.json")).expect("it fits the types");
     let counts = causeway::telemetry::counts::Counts::sized([3, 3]);
     let process = causeway::control::snapshot::Process::default();
-    let snapshot = Some(causeway::control::snapshot::Snapshot { status, counts, process });
+    let snapshot = Some(causeway::control::snapshot::Snapshot { status, counts, process, ledger: Default::default() });
     let text = exposition::text(Page { snapshot, process, web: Web::default() }).expect("it is text");
     let folder = Folder::new("lint");
     fs::write(folder.0.join("page"), classic(&text)).expect("a file");
@@ -358,7 +358,7 @@ fn a_gateway_is_scraped_and_a_daemon_that_goes_away_is_noticed() {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let listen = vec!["127.0.0.1:0".parse().expect("an address")];
-        let options = causeway::front::Options { socket, listen };
+        let options = causeway::front::Options { socket, listen, why: causeway::cli::why };
         let front = std::sync::Arc::new(causeway::front::http::Front::new(options));
         runtime.block_on(front.serve(|address| told.send(address).expect("the test waits")));
     });
@@ -391,7 +391,7 @@ fn pictures() {
         return;
     }
     let folder = Folder::new("pictures");
-    let (server, end) = with_history(&folder);
+    let (server, _) = with_history(&folder);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     wait(SEEN, || server.query("ALERTS{branch=\"nantes\"}", now()).is_ok_and(|it| !it.is_empty()), String::new);
     for (name, dashboard) in page::files() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use causeway::config::model::{Family, PathId, TargetId, UplinkId};
-use causeway::control::snapshot::{Process, Snapshot};
+use causeway::control::snapshot::{LedgerFigures, Process, Snapshot};
 use causeway::control::status::{InternetState, Plan, Share, Status};
 use causeway::engine::action::{DrillStep, Fact, Switch};
 use causeway::front::exposition;
@@ -237,7 +237,12 @@ impl Branch {
     fn write(&self, end: u64, before: u64, text: &mut String) {
         let wall = end - before;
         let process = Process { cpu_seconds: wall as f64 / 2_000.0, resident_bytes: 6 << 20, ..Process::default() };
-        let snapshot = Snapshot { status: self.status(wall, before), counts: self.counts.clone(), process };
+        let snapshot = Snapshot {
+            status: self.status(wall, before),
+            counts: self.counts.clone(),
+            process,
+            ledger: self.ledger(BEGAN - before),
+        };
         let page = Page { snapshot: Some(snapshot), process, web: Web::default() };
         let mut page = exposition::text(page).expect("it is text");
         self.beside(BEGAN - before, wall, &mut page);
@@ -247,6 +252,28 @@ impl Branch {
         );
         labelled(&page, &labels, wall, text);
         let _ = writeln!(text, "up{{{labels}}} 1 {wall}");
+    }
+
+    /// What is counted by state and hours in so many seconds.
+    fn ledger(&self, seconds: u64) -> LedgerFigures {
+        let split = |value: u64| {
+            let open = (value as f64 * 1_000.0 * OPEN) as u64;
+            [open, value * 1_000 - open, 0]
+        };
+        let off = 2_520;
+        let degraded = if self.name == "nantes" { 1_800 } else { 0 };
+        let up = seconds - self.down_seconds - degraded - off;
+        let none = [0; 3];
+        let first = [split(up), split(degraded), split(self.down_seconds), none, none, none, split(off)];
+        let second = [split(seconds - off), none, none, none, none, none, none];
+        let primary = split(seconds - self.backup_seconds - off);
+        LedgerFigures {
+            lines: vec![first, second],
+            internet: [primary, split(self.backup_seconds), split(120), none, split(off)],
+            boots: [1 + seconds / (35 * DAY), 0, 1, 0, 0, 0],
+            seq: seconds / 3_600,
+            ..LedgerFigures::default()
+        }
     }
 
     /// Families of the specification that the daemon does not have yet; left out once it has.
@@ -259,43 +286,7 @@ impl Branch {
                 }
             }
         };
-        let split = |labels: String, value: u64| {
-            let value = value as f64;
-            let part = |hours: &str, part: f64| (format!("{{{labels},hours=\"{hours}\"}}"), value * part);
-            [part("open", OPEN), part("closed", 1.0 - OPEN)]
-        };
-        let off = 2_520;
-        let line = |uplink: &str, state: &str, value| split(format!("uplink=\"{uplink}\",state=\"{state}\""), value);
-        let degraded = if self.name == "nantes" { 1_800 } else { 0 };
-        let up = seconds - self.down_seconds - degraded - off;
-        add(
-            "causeway_uplink_state_seconds_total",
-            &[
-                line("wan1", "up", up),
-                line("wan1", "degraded", degraded),
-                line("wan1", "down", self.down_seconds),
-                line("wan1", "off", off),
-                line("lte0", "up", seconds - off),
-                line("lte0", "down", 0),
-            ]
-            .concat(),
-        );
-        let whole = |state: &str, value| split(format!("state=\"{state}\""), value);
-        add(
-            "causeway_internet_state_seconds_total",
-            &[
-                whole("primary", seconds - self.backup_seconds - off),
-                whole("backup", self.backup_seconds),
-                whole("down", 120),
-                whole("off", off),
-            ]
-            .concat(),
-        );
         let one = |value: f64| vec![(String::new(), value)];
-        let reasons = [("power", 1.0 + (seconds / (35 * DAY)) as f64), ("update", 1.0)];
-        add("causeway_boots_total", &reasons.map(|(reason, n)| (format!("{{reason=\"{reason}\"}}"), n)));
-        add("causeway_ledger_seq", &one((seconds / 3_600) as f64));
-        add("causeway_ledger_stalled", &one(0.0));
         let areas = |of: fn(u64) -> f64, seconds| {
             [("data", 1), ("log", 2)].map(|(area, n)| (format!("{{area=\"{area}\"}}"), of(seconds) * f64::from(n)))
         };
