@@ -155,8 +155,7 @@ fn table(panel: &Drawn, width: f64, height: f64, out: &mut String) {
         );
     };
     columns.iter().enumerate().for_each(|(x, column)| cell(x, 0, column, "font-weight='bold'"));
-    let fit = ((height - 60.0) / 20.0) as usize;
-    for (y, row) in rows.iter().take(fit).enumerate() {
+    for (y, row) in rows.iter().enumerate().take_while(|(y, _)| 80.0 + *y as f64 * 20.0 <= height) {
         for (x, column) in columns.iter().enumerate() {
             cell(x, y + 1, row.get(column).map_or("", String::as_str), "");
         }
@@ -280,7 +279,8 @@ fn said(value: f64, unit: &str) -> String {
         "decbytes" => scaled(&[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB")]),
         "binBps" => scaled(&[(1.0, "B/s"), (1024.0, "KiB/s"), (1_048_576.0, "MiB/s")]),
         "bool_yes_no" => if value == 0.0 { "No" } else { "Yes" }.to_owned(),
-        "dateTimeAsIso" => jiff::Timestamp::from_millisecond(value as i64)
+        "dateTimeAsIso" => jiff::SignedDuration::try_from_secs_f64(value / 1_000.0)
+            .and_then(jiff::Timestamp::from_duration)
             .map_or_else(|_| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
         _ => short(value),
     }

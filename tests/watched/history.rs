@@ -24,7 +24,7 @@ const WINDOWS: [(u64, u64); 3] = [(60 * DAY + 600, 60 * DAY - 600), (30 * DAY + 
 /// The branch's clock in the ledger's counters began here.
 const BEGAN: u64 = 70 * DAY;
 /// Part of a day that is open.
-const OPEN: f64 = 0.4;
+const OPEN_PERCENT: u64 = 40;
 const WAN1: UplinkId = UplinkId(0);
 const LTE0: UplinkId = UplinkId(1);
 
@@ -43,7 +43,7 @@ pub(crate) fn texts(end: u64) -> Vec<String> {
     let mut branches: Vec<_> = BRANCHES.iter().map(|branch| Branch::new(*branch)).collect();
     let windows = WINDOWS.into_iter().map(|(from, until)| {
         let mut text = String::new();
-        for before in (until..=from).rev().step_by(STEP as usize) {
+        for before in (until..=from).rev().filter(|before| (from - before).is_multiple_of(STEP)) {
             for branch in &mut branches {
                 branch.step(end, before, &mut text);
             }
@@ -95,7 +95,7 @@ impl Branch {
             // The scripted outage: the fibre is silent for half an hour, and two branches feel it.
             ("lyon", 9_001..=10_800) | ("caen", 9_601..=10_200) => State::Down,
             ("lyon", 8_941..=9_000) | ("caen", 9_541..=9_600) => State::Probation,
-            ("nantes", 0..=3_600) if before / 300 % 2 == 0 => State::Degraded,
+            ("nantes", 0..=3_600) if (before / 300).is_multiple_of(2) => State::Degraded,
             _ => State::Up,
         }
     }
@@ -110,7 +110,7 @@ impl Branch {
         if self.internet == InternetState::Backup {
             self.backup_seconds += STEP;
         }
-        if before % 1_200 == 0 && self.name == "nantes" {
+        if before.is_multiple_of(1_200) && self.name == "nantes" {
             let alarm = Fact::Suspicion { uplink: WAN1, family: Family::V4, confirmed: false };
             self.counts.fold(&alarm, Some(wall));
         }
@@ -257,7 +257,7 @@ impl Branch {
     /// What is counted by state and hours in so many seconds.
     fn ledger(&self, seconds: u64) -> LedgerFigures {
         let split = |value: u64| {
-            let open = (value as f64 * 1_000.0 * OPEN) as u64;
+            let open = value * 10 * OPEN_PERCENT;
             [open, value * 1_000 - open, 0]
         };
         let off = 2_520;
