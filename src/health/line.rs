@@ -37,7 +37,7 @@ const SKIP_MOST: u32 = 10;
 const FIRST_DUMP: Duration = Duration::from_secs(2);
 /// Lines that are probed more slowly keep their time: there each probe may be paid for.
 const EARLY_BELOW: Duration = Duration::from_secs(1);
-/// Counters of a line without traffic: often enough to notice within a quarter second that it starts.
+/// Counters of a line without traffic: often enough to notice within a quarter second that a call or a download starts.
 const IDLE_COUNTERS: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug)]

@@ -8,6 +8,9 @@ use crate::time::Instant;
 
 /// Fewer unanswered packets are an accident (a lone retransmission, a mDNS query).
 const ENOUGH_SENT: u64 = 3;
+/// So many in one reading are traffic. Fewer are it when the reading before had some, too: neighbours that ask for each other's
+/// hardware address now and then (RFC 826, RFC 4861: a question and an answer of each family) are none.
+const BRISK: u64 = 16;
 /// Broadcasts of neighbours on the same segment are no answers: what came in counts when it is at least an eighth of what
 /// went out.
 const NOISE: u64 = 8;
@@ -64,6 +67,8 @@ pub struct Passive {
     /// Of each trigger, so that a line with odd traffic does not lose the other one.
     quiet_rest: Rest,
     deficit_rest: Rest,
+    /// The last reading had packets of the branch.
+    stirring: bool,
     moving: Option<Instant>,
 }
 
@@ -81,9 +86,12 @@ impl Passive {
         self.deficit.handle_reading(received, sent, now);
         self.received_since_reply = self.received_since_reply.saturating_add(received);
         self.sent_since_reply = self.sent_since_reply.saturating_add(sent);
-        if received + sent >= ENOUGH_SENT {
+        let packets = received.saturating_add(sent);
+        let stirring = packets >= ENOUGH_SENT;
+        if packets >= BRISK || (stirring && self.stirring) {
             self.moving = Some(now);
         }
+        self.stirring = stirring;
         if received > 0 && received.saturating_mul(NOISE) >= sent {
             self.grew = Some(now);
             self.sent_since = 0;
@@ -243,6 +251,24 @@ mod tests {
         }
         assert!(!passive.is_moving(at(24_750), MS(2_000)));
         assert!(!passive.is_broken_off());
+    }
+
+    #[test]
+    fn neighbours_that_ask_for_an_address_are_no_traffic_and_a_call_is() {
+        let mut passive = Passive::default();
+        passive.handle_counters(0, 0, Own::default(), at(0));
+        // Both families at once, a question and an answer of each.
+        passive.handle_counters(4, 4, Own::default(), at(250));
+        assert!(!passive.is_moving(at(250), MS(2_000)));
+        passive.handle_counters(4, 4, Own::default(), at(500));
+        passive.handle_counters(6, 6, Own::default(), at(750));
+        assert!(!passive.is_moving(at(750), MS(2_000)));
+        passive.handle_counters(8, 8, Own::default(), at(1_000));
+        assert!(passive.is_moving(at(1_000), MS(2_000)), "slow, and goes on");
+        passive.forget();
+        passive.handle_counters(0, 0, Own::default(), at(9_000));
+        passive.handle_counters(12, 12, Own::default(), at(9_250));
+        assert!(passive.is_moving(at(9_250), MS(2_000)), "fifty packets a second each way");
     }
 
     #[test]
