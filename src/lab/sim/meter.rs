@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// Unanswered traffic that nobody adds to is looked at so many more times: silence ripens without new packets.
 const AFTER_LOOKS: u8 = 8;
@@ -66,7 +66,7 @@ impl Meter {
 
     fn wake(&mut self, now: Instant) {
         if let (Some(since), Some(every)) = (self.asleep_since.take(), self.every) {
-            let period = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1);
+            let period = nanos(every).max(1);
             let passed = (now.nanos() - since.nanos()) / period + 1;
             self.next = Instant::from_nanos(since.nanos() + passed * period);
         }
