@@ -171,6 +171,8 @@ fn run_still_does_its_work() {
     for (name, act) in [
         ("read its config", &(|| fs::read(place.config()).map(drop)) as &dyn Fn() -> io::Result<()>),
         ("keep its state", &|| keep(&place.state())),
+        ("write the journal's slots in place", &|| journal(&place.state())),
+        ("write the ledger's lines and sums", &|| ledger(&place.state().join("ledger"))),
         ("read a switch", &|| fs::read("/proc/sys/net/ipv4/ip_forward").map(drop)),
         ("probe by TCP", &|| TcpStream::connect(target).map(drop)),
         ("probe by UDP", &|| UdpSocket::bind("127.0.0.1:0")?.send_to(b"x", target).map(drop)),
@@ -364,6 +366,49 @@ fn keep(state: &Path) -> io::Result<()> {
     fs::rename(state.join("new"), state.join("ledger"))?;
     fs::File::open(state)?.sync_all()?;
     fs::remove_file(state.join("ledger"))
+}
+
+/// A fresh copy in place of a slot would be another file: the store makes one only when a write in place was refused.
+fn journal(state: &Path) -> io::Result<()> {
+    use causeway::trust::document::Seconds;
+    use causeway::trust::floors::{BootId, Floors};
+    use causeway::trust::machine::{Keep, Record, Saved};
+    use causeway::trust::store::{Folder, Found, Store};
+    use std::os::unix::fs::MetadataExt as _;
+
+    let open = || Store::open(Folder::new(state)).map_err(io::Error::other);
+    let (mut store, found) = open()?;
+    assert_eq!(found, Found::Nothing);
+    let keep = Keep::new(Floors::new(Seconds::default()), BootId::default());
+    let mut record = Record { state: Saved::Idle { retry: None }, keep };
+    let mut files = Vec::new();
+    for attempts in 1..=3 {
+        record.keep.attempts = attempts;
+        store.put(&[&[attempts]]).and_then(|()| store.save(&record)).map_err(io::Error::other)?;
+        files.push(fs::metadata(state.join("journal"))?.ino());
+    }
+    assert_eq!(files, [files[0]; 3], "one file all the while");
+    store.sweep();
+    assert_eq!(open()?.1, Found::Record(Box::new(record)));
+    Ok(())
+}
+
+fn ledger(folder: &Path) -> io::Result<()> {
+    use causeway::ledger::store::{Disk as _, Folder};
+
+    let mut disk = Folder::new(folder)?;
+    disk.create("1.log", b"first")?;
+    disk.append("1.log", b", next, torn")?;
+    disk.sync("1.log")?;
+    disk.truncate("1.log", 11)?;
+    assert_eq!(disk.read("1.log", 100)?.as_deref(), Some(&b"first, next"[..]));
+    for (offset, bytes) in [(0, b"slot a"), (6, b"slot b"), (0, b"slot c")] {
+        disk.write_at("sums", offset, bytes)?;
+    }
+    assert_eq!(disk.read("sums", 100)?.as_deref(), Some(&b"slot cslot b"[..]));
+    disk.rename("1.log", "1.broken")?;
+    assert_eq!(disk.list()?.len(), 2);
+    disk.remove("1.broken")
 }
 
 fn start_thread() -> io::Result<()> {

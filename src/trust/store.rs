@@ -5,8 +5,8 @@
 //! a fresh copy is written. A disk that is full or read-only costs the new state, never the old one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
@@ -282,8 +282,10 @@ impl Disk for Folder {
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(self.path(name))?;
-        file.write_all_at(bytes, offset)?;
+        let mut file = OpenOptions::new().write(true).open(self.path(name))?;
+        // Not `pwrite`: the fence has no such call.
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)?;
         file.sync_data()
     }
 
