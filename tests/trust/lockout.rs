@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use causeway::config::model::{Gateway, Ipv4Mode, Otherwise};
-use causeway::config::parse_branch;
+use causeway::config::{Kind, parse_branch};
 use causeway::time::Instant;
 use causeway::trust::bounded::Text;
 use causeway::trust::machine::{Event, Measurement, Office, Signs, StateName, Surroundings, Target, Verdict};
@@ -122,7 +122,7 @@ fn cuts_off(before: &Measurement, after: &Measurement) -> bool {
 }
 
 #[test]
-fn g19_what_cuts_a_branch_off_is_refused_or_undone() {
+fn f31_g19_what_cuts_a_branch_off_is_refused_or_undone() {
     let right = parse_branch("right.toml", &Draft::right().text()).unwrap_or_else(|faults| panic!("{faults}"));
     let before = effect(&right.gateway);
     assert!(!cuts_off(&before, &before));
@@ -155,4 +155,22 @@ fn g19_what_cuts_a_branch_off_is_refused_or_undone() {
         assert_eq!(world.measure().around.office, Office::Answers, "head office is reached again");
     }
     assert!(refused >= 10 && undone >= 100, "{refused} refused, {undone} undone");
+}
+
+#[test]
+fn f31_a_million_rules_overlaps_and_loops_are_refused_by_the_model() {
+    const RULE: &str = r#"{ from = ["office"], to = ["wan"], allow = ["any"] },"#;
+    let kinds = |text: &str| -> Vec<Kind> {
+        let faults = parse_branch("spoilt.toml", text).expect_err("no gateway should run it").faults;
+        faults.iter().map(|fault| fault.kind).collect()
+    };
+    let rules = |count: usize| Draft { rules: RULE.repeat(count), ..Draft::right() }.text();
+    assert_eq!(kinds(&rules(1_000_000)), [Kind::FileTooLarge]);
+    assert!(kinds(&rules(4_097)).contains(&Kind::TooMany));
+    let with = |network: &str| kinds(&format!("{}\n[networks.more]\n{network}\n", Draft::right().text()));
+    assert_eq!(with("ports = [\"lan1\"]\nnet = \"10.16.0.128/25\""), [Kind::NetOverlap]);
+    // Two bridges with one port, and a port that is an uplink's device: frames would go round.
+    for port in ["lan0", "wan0"] {
+        assert_eq!(with(&format!("ports = [\"{port}\"]\nnet = \"10.17.0.0/24\"")), [Kind::DeviceTwice]);
+    }
 }
