@@ -3,6 +3,10 @@
 
 #![cfg(feature = "lab")]
 
+#[path = "services/access.rs"]
+mod access;
+#[path = "services/limits.rs"]
+mod limits;
 #[path = "services/matrix.rs"]
 mod matrix;
 #[path = "services/probe.rs"]

@@ -32,7 +32,7 @@ fn each_zone_reaches_what_the_config_allows_and_nothing_else() {
     let kinds = kinds(&world);
     let mut cases = Vec::new();
     for from in &places {
-        for to in places.iter().filter(|to| to.zone != from.zone && from.zone != Zone::Own) {
+        for to in places.iter().filter(|to| to.zone != from.zone) {
             for (kind, address) in kinds.iter().flat_map(|kind| to.addresses.iter().map(move |to| (*kind, *to))) {
                 cases.push((from, to, kind, address));
             }
@@ -59,7 +59,7 @@ fn each_zone_reaches_what_the_config_allows_and_nothing_else() {
     let (wrong, passed) = (wrong.into_inner().expect("no panic"), passed.into_inner().expect("no panic"));
     println!("{} packets tried, {passed} arrived", cases.len());
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    assert!(passed > 40 && passed < cases.len() / 2, "both kinds were tried: {passed} of {}", cases.len());
+    assert!(passed > 40 && cases.len() - passed > passed, "both kinds were tried: {passed} of {}", cases.len());
 }
 
 /// The first host of each network, the internet, and the gateway.
@@ -141,14 +141,15 @@ fn is_allowed(world: &World, from: &Zone, to: &Zone, kind: Kind, address: IpAddr
     };
     let isolated = network(from).is_some_and(|network| network.isolate);
     match (from, to) {
-        // The floor: nothing new from an uplink.
+        // The floor: nothing new from an uplink; and what the gateway itself sends, to ask and to answer, goes out.
         (Zone::Wan, _) => false,
+        (Zone::Own, _) => true,
         (Zone::Network(_), Zone::Own) if isolated && kind == Kind::Tcp(22) => false,
         // Names, leases and pings are what makes a network one.
         (Zone::Network(_), Zone::Own) => {
             matches!(kind, Kind::Tcp(53) | Kind::Udp(53) | Kind::Ping) || gateway.firewall.rules.iter().any(by)
         }
         (Zone::Network(_), Zone::Network(_)) if isolated => false,
-        (Zone::Network(_) | Zone::Own, _) => gateway.firewall.rules.iter().any(by),
+        (Zone::Network(_), Zone::Wan | Zone::Network(_)) => gateway.firewall.rules.iter().any(by),
     }
 }

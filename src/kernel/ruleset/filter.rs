@@ -19,7 +19,8 @@ const LOG_BURST: u32 = 20;
 const ECHO_PER_SECOND: u32 = 100;
 const ECHO_BURST: u32 = 50;
 
-/// A limit lets a tenth of a second through at once: a round trip of the internet, so that TCP can fill it,
+/// A limit lets a tenth of a second through at once: a round trip of the internet, so that TCP can fill it; the kernel adds
+/// a whole second to any limit that counts bytes (`net/netfilter/nft_limit.c`),
 const LIMIT_BURST: u64 = 10;
 /// and never less than one segment as network cards join them.
 const LIMIT_BURST_LEAST: u32 = 64 << 10;
