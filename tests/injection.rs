@@ -22,8 +22,17 @@ fn cases() -> usize {
     std::env::var("CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES)
 }
 
-/// `@` is where the string goes; the other two are harmless strings for the same place.
-const FIELDS: [(&str, &str, &str, &str); 24] = [
+/// Its 51 bytes: the type, then 32 of anybody's.
+macro_rules! key {
+    () => {
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIIu+J+rJ7OrLo2RYEjmb2d1gMzB8rzXwFVCsBq0vQJd"
+    };
+}
+const KEY: &str = key!();
+
+/// A field, a harmless string for it, its place with `@` where the string goes, and that place in the base. What only names
+/// something else of the config (zones, a path's uplinks) is not here: a string that names nothing is refused.
+const FIELDS: [(&str, &str, &str, &str); 34] = [
     ("uplink's name", "fibre", "@ = { device = \"wan0\"", "fibre = { device = \"wan0\""),
     ("uplink's device", "wan0", "device = \"@\", medium = \"fibre\"", "device = \"wan0\", medium = \"fibre\""),
     ("uplink's address", "203.0.113.2/29", "address = \"@\", gateway", "address = \"203.0.113.2/29\", gateway"),
@@ -48,10 +57,30 @@ const FIELDS: [(&str, &str, &str, &str); 24] = [
     ("rule's destination", "198.51.100.0/24", "dest = [\"@\"]", "dest = [\"198.51.100.0/24\"]"),
     ("forward's name", "nvr", "forwards = [{ name = \"@\"", "forwards = [{ name = \"nvr\""),
     ("forward's source", "192.0.2.7/32", "source = [\"@\"], port = ", "source = [\"192.0.2.7/32\"], port = "),
+    ("forward's port", "tcp/8443", "port = \"@\", to = ", "port = \"tcp/8443\", to = "),
+    ("forward's host", "10.16.10.41", "to = \"@\", to_port", "to = \"10.16.10.41\", to_port"),
+    ("path's destination", "192.0.2.0/24", "dest = [\"@\"], source", "dest = [\"192.0.2.0/24\"], source"),
+    ("path's class", "ef", "dscp = [\"@\"]", "dscp = [\"ef\"]"),
+    ("limit", "20mbit", "limit_down = \"@\"", "limit_down = \"20mbit\""),
+    (
+        "uplink's IPv6 address",
+        "2001:db8:1::2/64",
+        "address = \"@\", gateway = \"2001",
+        "address = \"2001:db8:1::2/64\", gateway = \"2001",
+    ),
+    (
+        "uplink's IPv6 gateway",
+        "2001:db8:1::1",
+        "gateway = \"@\", dns = [\"2001",
+        "gateway = \"2001:db8:1::1\", dns = [\"2001",
+    ),
+    ("uplink's IPv6 resolver", "2001:db8::53", "dns = [\"@\"] } }", "dns = [\"2001:db8::53\"] } }"),
+    ("key's name", "anna", "ssh = [{ name = \"@\"", "ssh = [{ name = \"anna\""),
+    ("key", KEY, "key = \"@\"", concat!("key = \"", key!(), "\"")),
 ];
 
 /// A second harmless value for each field, in the same order.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 34] = [
     "glass",
     "eth7",
     "203.0.113.3/29",
@@ -76,17 +105,27 @@ const OTHERS: [&str; 24] = [
     "203.0.112.0/23",
     "cam",
     "192.0.2.8/31",
+    "udp/9443",
+    "10.16.20.41",
+    "192.0.3.0/25",
+    "af41",
+    "1mbit",
+    "2001:db8:1::3/60",
+    "2001:db8:1::9",
+    "2001:db8::54",
+    "partner",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 ];
 
 const BASE: &str = r#"
 site = { name = "Injection" }
 probes = { targets = [{ icmp = "198.19.1.1" }, { icmp = "198.19.2.1" }] }
 paths = [
-  { name = "voice", match = { source = ["10.16.10.128/25"], ports = ["udp/5060"] }, prefer = ["lte"] },
+  { name = "voice", match = { dscp = ["ef"], dest = ["192.0.2.0/24"], source = ["10.16.10.128/25"], ports = ["udp/5060"] }, prefer = ["lte"] },
   { name = "default", prefer = ["lte"] },
 ]
 [uplinks]
-lte = { device = "lte0", medium = "lte" }
+lte = { device = "lte0", medium = "lte", ipv6 = { address = "2001:db8:1::2/64", gateway = "2001:db8:1::1", dns = ["2001:db8::53"] } }
 fibre = { device = "wan0", medium = "fibre", ipv4 = { address = "203.0.113.2/29", gateway = "203.0.113.1", dns = ["203.0.113.5"] }, ipv6 = "nat66" }
 [networks.office]
 vlan = 10
@@ -101,16 +140,19 @@ vlan = 20
 ports = ["lan2"]
 net = "10.16.20.0/24"
 isolate = true
+limit_down = "20mbit"
 dhcp = { from = 20, to = 50 }
 [firewall]
 rules = [
   { from = ["office"], to = ["wan"], dest = ["198.51.100.0/24"], allow = ["tcp/8080"] },
 ]
-forwards = [{ name = "nvr", source = ["192.0.2.7/32"], port = "tcp/8443", to = "10.16.10.41", to_port = 443 }]
+forwards = [{ name = "nvr", source = ["192.0.2.7/32"], port = "tcp/8443", to = "10.16.10.41", to_port = 44301 }]
 [dns]
 forwarders = ["9.9.9.9"]
 domain = "branch.internal"
 routes = [{ zone = "corp.example", servers = ["10.254.0.53"] }]
+[access]
+ssh = [{ name = "anna", key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIIu+J+rJ7OrLo2RYEjmb2d1gMzB8rzXwFVCsBq0vQJd" }]
 "#;
 
 #[test]
@@ -212,7 +254,9 @@ fn output(services: &Services, branch: &Branch) -> Output {
             // Lines of the lists are all key.
             let (key, value) = match entry.value.as_str() {
                 "" if kind == "hosts" => ("line".to_owned(), entry.key),
-                _ if kind == "names" => ("line".to_owned(), format!("{} {}", entry.key, entry.value)),
+                _ if ["names", "authorized_keys"].contains(&kind) => {
+                    ("line".to_owned(), format!("{} {}", entry.key, entry.value))
+                }
                 _ => (entry.key, entry.value),
             };
             output.push((format!("{kind} [{}] {key}", entry.section), value));
