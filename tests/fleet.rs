@@ -1,7 +1,12 @@
-//! Head office and three branches with all their processes: what the demo shows of good days, and what the branch does
-//! when parts of it die meanwhile. Where not even root may make network namespaces, the test says so and passes.
+//! Head office and three branches with all their processes: what the demo shows of good days, what the branch does
+//! when parts of it die meanwhile, and the document for the first branches. Where not even root may make network namespaces, the test says so and passes.
 
 #![cfg(feature = "lab")]
+
+#[path = "fleet/letter.rs"]
+mod letter;
+#[path = "fleet/terminal.rs"]
+mod terminal;
 
 use std::path::Path;
 use std::time::Duration;

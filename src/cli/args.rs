@@ -133,7 +133,7 @@ pub enum Command {
     Teardown,
     /// Show the decisions of a recorded day again, offline
     Replay { file: PathBuf },
-    /// Check, plan or describe a config file, changing nothing
+    /// A gateway's config: check, compare, try, keep, go back, and why it runs this one
     #[command(subcommand)]
     Config(ConfigCommand),
     /// What a shell needs to complete these commands: causeway completions bash > /etc/bash_completion.d/causeway

@@ -205,7 +205,7 @@ fn words(
         (StateName::Ready, Some(_)) => "about to apply".to_owned(),
         (StateName::Applying, Some(_)) => "applying".to_owned(),
         (StateName::Trial, Some(_)) => "on trial".to_owned(),
-        (StateName::Soak, Some(_)) => "confirmed, watched for half an hour".to_owned(),
+        (StateName::Soak, Some(_)) => "confirmed, still watched".to_owned(),
         (StateName::RollingBack, Some(_)) => "going back".to_owned(),
         (StateName::Quarantine, Some(_)) => "NOT ON THE STANDARD: quarantined".to_owned(),
         (StateName::Override, Some(_)) => "a local override lies over the standard".to_owned(),

@@ -1,9 +1,20 @@
-//! The fleet's folder of the lab.
+//! The fleet's folder of the lab, and its boxes.
+
+use super::member::Hardware;
 
 /// Short name and name.
 pub const SITES: [(&str, &str); 3] = [("nantes", "Nantes"), ("brest", "Brest"), ("lille", "Lille")];
 /// What the hardware of the lab calls itself.
-pub(super) const MODEL: &str = "cw-lab";
+const MODEL: &str = "cw-lab";
+
+/// Lines by DHCP, and nothing else.
+const SAFE: &str = r#"
+site = { name = "new box" }
+probes = { targets = [{ icmp = "198.19.1.1" }, { icmp = "198.19.2.1" }] }
+uplinks.fibre = { device = "wan0", medium = "fibre" }
+uplinks.cable = { device = "wan1", medium = "cable" }
+networks.tills = { ports = ["lan0"], vlan = 10, net = "192.168.77.0/24", dhcp = { from = 100, to = 199, lease = "1h" } }
+"#;
 
 /// What all branches share, with what the story changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +88,10 @@ pub(super) fn values(index: usize) -> String {
     format!("vars = {{ site_net = \"10.{}.0.0/20\" }}\n", 16 + index)
 }
 
-pub(super) fn serial(index: usize) -> String {
+pub(super) fn hardware(index: usize) -> Hardware {
+    Hardware { model: MODEL, serial: serial(index), safe: SAFE }
+}
+
+fn serial(index: usize) -> String {
     format!("LAB-{:04}", index + 1)
 }

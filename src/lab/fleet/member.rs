@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::files::{MODEL, SITES, serial};
 use crate::apply::services::Paths;
 use crate::config;
 use crate::config::model::Family;
@@ -18,14 +17,14 @@ use crate::lab::error::{Doing as _, LabError};
 use crate::lab::netns::Namespace;
 use crate::lab::site::{Host, Leased, Site};
 
-/// What the image of a new box has: lines by DHCP, and nothing else.
-const SAFE: &str = r#"
-site = { name = "new box" }
-probes = { targets = [{ icmp = "198.19.1.1" }, { icmp = "198.19.2.1" }] }
-uplinks.fibre = { device = "wan0", medium = "fibre" }
-uplinks.cable = { device = "wan1", medium = "cable" }
-networks.tills = { ports = ["lan0"], vlan = 10, net = "192.168.77.0/24", dhcp = { from = 100, to = 199, lease = "1h" } }
-"#;
+/// A box in its carton.
+#[derive(Clone, Debug)]
+pub struct Hardware {
+    pub model: &'static str,
+    pub serial: String,
+    /// The config that its image has.
+    pub safe: &'static str,
+}
 
 /// As long as a host waits for one answer, and as often as it asks.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
@@ -55,21 +54,24 @@ pub struct Member {
 }
 
 impl Member {
+    /// `first`: the number of its first provider on this internet.
     pub(super) fn start(
-        index: usize,
+        name: &'static str,
+        first: usize,
+        hardware: &Hardware,
         claim: &str,
         internet: &Namespace,
         program: &Path,
         folder: &Path,
     ) -> Result<Self, LabError> {
+        let Hardware { model, serial, safe } = hardware;
         let wrong = |error: config::Faults| LabError::Other(format!("the lab's own config: {error}"));
-        let branch = config::parse_branch("gateway.toml", SAFE).map_err(wrong)?;
+        let branch = config::parse_branch("gateway.toml", safe).map_err(wrong)?;
         std::fs::create_dir_all(folder.join("state")).doing(|| format!("make {}", folder.display()))?;
-        let device = format!("model = \"{MODEL}\"\nserial = \"{}\"\n", serial(index));
-        for (name, text) in [("gateway.toml", SAFE), ("claim.toml", claim), ("device.toml", &device)] {
+        let device = format!("model = \"{model}\"\nserial = \"{serial}\"\n");
+        for (name, text) in [("gateway.toml", *safe), ("claim.toml", claim), ("device.toml", &device)] {
             std::fs::write(folder.join(name), text).doing(|| format!("write {name}"))?;
         }
-        let first = index * branch.gateway.uplinks.len();
         let site = Site::join(&branch, folder, internet.clone(), first)?;
         let devices: Vec<String> = branch.gateway.uplinks.iter().map(|uplink| uplink.device.to_string()).collect();
         for (number, device) in devices.iter().enumerate() {
@@ -83,7 +85,7 @@ impl Member {
         };
         let attendant = Attendant::start(&site.gateway, &Paths::below(folder), lease, || {})?;
         let mut member = Self {
-            name: SITES[index].0,
+            name,
             site,
             folder: folder.to_owned(),
             program: program.to_owned(),
@@ -111,6 +113,12 @@ impl Member {
     pub fn start_front(&mut self) -> Result<(), LabError> {
         self.front = Some(self.begin(self.command("front"), "front.log")?);
         Ok(())
+    }
+
+    /// What its unit does: `front` leaves when the config wants other ports, and is started again.
+    pub fn tend(&mut self) -> Result<(), LabError> {
+        let left = self.front.as_mut().is_some_and(|front| matches!(front.try_wait(), Ok(Some(_))));
+        if left { self.start_front() } else { Ok(()) }
     }
 
     pub fn kill_front(&mut self) {

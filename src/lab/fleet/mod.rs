@@ -26,7 +26,7 @@ use super::site::Site;
 use super::topology::connect_servers;
 use crate::config::model::Family;
 pub use files::{SITES, Standard};
-pub use member::Member;
+pub use member::{Hardware, Member};
 
 /// The office's responders have addresses in two networks, as two data centres would.
 const SECOND: &str = "198.51.100.77";
@@ -50,6 +50,18 @@ pub struct Fleet {
 impl Fleet {
     /// Head office with its keys and the folder of the fleet; the branches are there, but not claimed yet.
     pub fn build(folder: &Path, program: &Path) -> Result<Self, LabError> {
+        let mut fleet = Self::nothing(folder, program)?;
+        fleet.write("passphrase", "correct horse battery staple\n")?;
+        let url = format!("https://{}", plan::office(Family::V4));
+        let words = ["init", "--tenant", "Petit Shops", "--url", &url, "--passphrase-file", "PASSPHRASE", "--json"];
+        let made: Value = serde_json::from_str(&fleet.office(&words)?)
+            .map_err(|error| LabError::Other(format!("`office init` says no JSON: {error}")))?;
+        made["responder"].as_str().unwrap_or_default().clone_into(&mut fleet.responder_key);
+        Ok(fleet)
+    }
+
+    /// The internet with its servers, and a machine for head office on which nobody has typed anything yet.
+    pub fn nothing(folder: &Path, program: &Path) -> Result<Self, LabError> {
         let internet = Site::internet()?;
         let targets: String =
             (1..=2).map(|number| format!("address add {}/32 dev lo\n", plan::target(Family::V4, number))).collect();
@@ -65,7 +77,7 @@ impl Fleet {
             super::servers::http(stream, &|_| super::servers::ok(super::servers::TEXT));
         })?;
         std::fs::create_dir_all(folder).doing(|| format!("make {}", folder.display()))?;
-        let mut fleet = Self {
+        Ok(Self {
             members: Vec::new(),
             internet,
             office,
@@ -74,14 +86,7 @@ impl Fleet {
             serve: None,
             responder_key: String::new(),
             _servers: servers,
-        };
-        fleet.write("passphrase", "correct horse battery staple\n")?;
-        let url = format!("https://{}", plan::office(Family::V4));
-        let words = ["init", "--tenant", "Petit Shops", "--url", &url, "--passphrase-file", "PASSPHRASE", "--json"];
-        let made: Value = serde_json::from_str(&fleet.office(&words)?)
-            .map_err(|error| LabError::Other(format!("`office init` says no JSON: {error}")))?;
-        made["responder"].as_str().unwrap_or_default().clone_into(&mut fleet.responder_key);
-        Ok(fleet)
+        })
     }
 
     /// `causeway office WORDS…` at head office, in the folder of the fleet.
@@ -140,10 +145,22 @@ impl Fleet {
     pub fn claim(&mut self) -> Result<(), LabError> {
         for (index, (name, _)) in SITES.iter().enumerate() {
             let claim = self.office(&["claim", name])?;
-            let folder = self.folder.join(name);
-            self.members.push(Member::start(index, &claim, &self.internet, &self.program, &folder)?);
+            self.unbox(name, &files::hardware(index), &claim)?;
         }
         Ok(())
+    }
+
+    /// Starts one with its claim.
+    pub fn unbox(&mut self, name: &'static str, hardware: &Hardware, claim: &str) -> Result<(), LabError> {
+        let first = self.members.iter().map(|member| member.site.providers.len()).sum();
+        let folder = self.folder.join(name);
+        self.members.push(Member::start(name, first, hardware, claim, &self.internet, &self.program, &folder)?);
+        Ok(())
+    }
+
+    /// Starts what somebody at head office types.
+    pub fn at_office(&self, command: &mut Command) -> Result<Child, LabError> {
+        self.office.start(command)
     }
 
     pub fn status(&self) -> Option<Value> {
