@@ -5,6 +5,8 @@
 
 #[path = "services/access.rs"]
 mod access;
+#[path = "services/drift.rs"]
+mod drift;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/matrix.rs"]
