@@ -17,7 +17,8 @@ NEEDS := nft:nftables ip:iproute2 cc:gcc systemd-analyze:systemd sysctl:procps u
 IMAGE_NEEDS := mmdebstrap:mmdebstrap mcopy:mtools qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf \
 	qemu-system-aarch64:qemu-system-arm /usr/share/AAVMF/AAVMF_CODE.fd:qemu-efi-aarch64 /usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu \
 	qemu-aarch64-static:qemu-user-static arch-test:arch-test /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring \
-	ping:iputils-ping git:git
+	aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdint.h:libc6-dev-arm64-cross x86_64-linux-gnu-gcc:gcc \
+	ping:iputils-ping ssh:openssh-client git:git
 
 target := $(or $(CARGO_TARGET_DIR),target)
 release := $(target)/release/causeway

@@ -164,8 +164,8 @@ pub fn factory_config(ports: &[Port]) -> String {
             text,
             "\n[networks.lan]\nports = [{}]\nvlan = 1\nnet = \"{FACTORY_NET}\"\ndhcp = {{ from = 100, to = 249 }}\n\
              \n[firewall]\nrules = [\n  {{ from = [\"lan\"], to = [\"wan\"], allow = [\"any\"] }},\n  \
-             {{ from = [\"lan\"], to = [\"self\"], allow = [\"icmp\", \"tcp/22\", \"udp/53\", \"tcp/53\", \"udp/67\", \"tcp/9620\"] }},\n]\n\
-             \n[telemetry]\nmetrics_on = [\"lan\"]\n",
+             {{ from = [\"lan\"], to = [\"self\"], allow = [\"icmp\", \"tcp/22\", \"udp/53\", \"tcp/53\", \"udp/67\", \"tcp/80\", \"tcp/9620\"] }},\n]\n\
+             \n[telemetry]\nmetrics_on = [\"lan\"]\nstatus_page_on = [\"lan\"]\n",
             list.join(", ")
         )
         .expect("a String takes all");
