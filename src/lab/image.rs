@@ -11,7 +11,9 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -57,6 +59,9 @@ pub struct Machine {
 const DISK: u64 = 2 << 30;
 /// What the figures of idle memory are measured with.
 const MEMORY: &str = "512";
+/// What its SMBIOS says.
+pub const MODEL: &str = "cw-lab";
+pub const SERIAL: &str = "LAB-0001";
 /// The box sees its ports in this order, as `causeway ports` names them.
 const PORTS: [&str; 3] = ["wan0", "wan1", "lan0"];
 /// What the factory's config probes, so that an internet of documentation addresses has them.
@@ -139,6 +144,35 @@ impl Machine {
         self.powered
     }
 
+    /// Bytes of memory that the box has in all, and that it could give to a program now; `None` until its kernel has said so.
+    pub fn memory(&self) -> Option<(u64, u64)> {
+        const ASK: [&str; 3] = [
+            r#"{"execute":"qmp_capabilities"}"#,
+            r#"{"execute":"qom-set","arguments":{"path":"/machine/peripheral/balloon","property":"guest-stats-polling-interval","value":1}}"#,
+            r#"{"execute":"qom-get","arguments":{"path":"/machine/peripheral/balloon","property":"guest-stats"}}"#,
+        ];
+        let mut stream = UnixStream::connect(self.folder.join("qmp")).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+        let mut next = || -> Option<serde_json::Value> {
+            loop {
+                let said: serde_json::Value = serde_json::from_str(&lines.next()?.ok()?).ok()?;
+                if said.get("event").is_none() {
+                    return Some(said);
+                }
+            }
+        };
+        next()?;
+        let mut answer = serde_json::Value::Null;
+        for line in ASK {
+            writeln!(stream, "{line}").ok()?;
+            answer = next()?;
+        }
+        let stats = &answer["return"]["stats"];
+        let bytes = |name: &str| stats[name].as_u64().filter(|bytes| *bytes < u64::MAX);
+        Some((bytes("stat-total-memory")?, bytes("stat-available-memory")?))
+    }
+
     /// Whether the emulator still runs.
     pub fn runs(&mut self) -> bool {
         self.emulator.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
@@ -175,6 +209,11 @@ impl Machine {
         command.arg("-serial").arg(format!("file:{}", self.folder.join("serial.log").display()));
         command.arg("-drive").arg(format!("file={},format=raw,if=none,id=disk,cache=writeback", self.disk().display()));
         command.args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"]);
+        // What the box tells head office of itself.
+        command.arg("-smbios").arg(format!("type=1,manufacturer=causeway,product={MODEL},serial={SERIAL}"));
+        // The box's kernel says here how much memory is free, and needs no program for it.
+        command.args(["-device", "virtio-balloon-pci,id=balloon,addr=0xf"]);
+        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", self.folder.join("qmp").display()));
         for (index, port) in PORTS.iter().enumerate() {
             command.arg("-netdev").arg(format!("tap,id={port},ifname=box-{port},script=no,downscript=no"));
             // Without a ROM the firmware does not try to boot from the network.

@@ -27,6 +27,7 @@ pub mod site;
 pub mod switches;
 pub mod topology;
 pub mod units;
+pub mod vlan;
 mod warm;
 
 pub use error::LabError;

@@ -1,7 +1,7 @@
 //! A box beside two providers and a LAN, and what people in that LAN see.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,11 +29,19 @@ pub(crate) fn arch() -> Arch {
     if std::env::var("ARCH").is_ok_and(|arch| arch == "arm64") { Arch::Arm64 } else { Arch::Amd64 }
 }
 
-/// How long forwarding may take from power on, and how large the parts may be: the figures of the design.
-pub(crate) fn bars() -> (Duration, u64, u64) {
+/// The figures of the design.
+pub(crate) struct Bars {
+    /// From power on, emulated.
+    pub(crate) forwards: Duration,
+    /// Bytes.
+    pub(crate) root: u64,
+    pub(crate) uki: u64,
+}
+
+pub(crate) fn bars() -> Bars {
     match arch() {
-        Arch::Amd64 => (Duration::from_secs(25), 110_000_000, 28_000_000),
-        Arch::Arm64 => (Duration::from_secs(40), 110_000_000, 46_000_000),
+        Arch::Amd64 => Bars { forwards: Duration::from_secs(25), root: 110_000_000, uki: 28_000_000 },
+        Arch::Arm64 => Bars { forwards: Duration::from_secs(40), root: 110_000_000, uki: 46_000_000 },
     }
 }
 
@@ -42,11 +50,25 @@ pub(crate) fn built() -> PathBuf {
     PathBuf::from(std::env::var_os("IMAGE").expect("IMAGE names the folder that `make image` made"))
 }
 
-impl World {
-    pub(crate) fn boot(name: &str, files: Vec<(String, String)>) -> Self {
+/// Everything around a box that is not plugged in yet.
+pub(crate) struct Place {
+    pub(crate) branch: Branch,
+    pub(crate) folder: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
         let branch = Branch::build(&BranchPlan::usual()).unwrap_or_else(|error| panic!("{error}: {error:?}"));
         let folder = std::env::temp_dir().join(format!("causeway-image-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
+        let _ = std::fs::remove_dir_all(&folder); // of a process that had the same number
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self { branch, folder }
+    }
+}
+
+impl World {
+    /// Plugs the box in. `files`: name and text of what lies in the ESP's folder.
+    pub(crate) fn boot(Place { branch, folder }: Place, files: Vec<(String, String)>) -> Self {
         let firmware = std::env::var_os("FIRMWARE").map(PathBuf::from);
         let kind = Box { arch: arch(), image: built().join("disk.raw"), firmware, files };
         let machine = Machine::start(&branch, &kind, &folder).unwrap_or_else(|error| panic!("{error}: {error:?}"));
@@ -76,10 +98,12 @@ impl World {
             .unwrap_or_else(|| panic!("not within {at_most:?}: {what}; the serial line:\n{}", self.last_words()))
     }
 
-    /// A connection from the LAN to the far server is accepted and answered.
     pub(crate) fn reaches_the_internet(&self) -> Option<()> {
-        let text = fetch(&self.branch.lan1, plan::far_port(Family::V4, port::HTTP), "/")?;
-        text.starts_with("HTTP/1.1").then_some(())
+        reaches_the_internet(&self.branch.lan1)
+    }
+
+    pub(crate) fn since_power_on(&self) -> String {
+        format!("{:.1} s", clock::now().since(self.machine.powered()).as_secs_f64())
     }
 
     /// What `/metrics` says in the LAN.
@@ -99,11 +123,22 @@ impl World {
         (self.metric("causeway_path_uplink{", &[&format!("uplink=\"{uplink}\"")])? > 0.0).then_some(())
     }
 
-    /// Addresses of the box on the line of provider `index`, as its provider knows them.
+    /// Addresses of the box on the line of provider `index`: those that its network card answers for, of all it may have.
     pub(crate) fn on_the_line(&self, index: usize) -> Vec<IpAddr> {
         let provider = &self.branch.providers[index];
-        // All hosts of the link answer this, and so become neighbours.
-        let _ = provider.run("ping", &["-6", "-c", "2", "-I", "line", "ff02::1"], "");
+        let leases = std::fs::read_to_string(self.folder.join(format!("leases-{index}"))).unwrap_or_default();
+        let mut asked: Vec<IpAddr> = leases.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // Made from the card's number, below the link's own prefix and the one that the provider advertises.
+        let card = [0x5054, 0x00ff, 0xfe12, u16::try_from(index).expect("few lines")];
+        let IpAddr::V6(advertised) = plan::wan(Family::V6, index, 0) else { unreachable!("the plan's IPv6") };
+        for prefix in [Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), advertised] {
+            let [a, b, c, d, ..] = prefix.segments();
+            asked.push(Ipv6Addr::new(a, b, c, d, card[0], card[1], card[2], card[3]).into());
+        }
+        for address in &asked {
+            // No answer to this is expected; that the card is looked for is.
+            let _ = provider.run("ping", &["-c", "1", "-W", "1", "-I", "line", &address.to_string()], "");
+        }
         let neighbours = provider.must("ip", &["-o", "neigh", "show", "dev", "line"], "").expect("ip is there");
         let mac = format!("52:54:00:12:00:{index:02x}");
         let lines = neighbours.lines().filter(|line| line.contains(&mac));
@@ -123,6 +158,12 @@ impl Drop for World {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// A connection to the far server is accepted and answered.
+pub(crate) fn reaches_the_internet(from: &Namespace) -> Option<()> {
+    let text = fetch(from, plan::far_port(Family::V4, port::HTTP), "/")?;
+    text.starts_with("HTTP/1.1").then_some(())
 }
 
 /// What a server answers to one GET, head and body.
@@ -147,7 +188,7 @@ pub(crate) fn open_ports(
     device: &str,
     ports: std::ops::RangeInclusive<u16>,
 ) -> Vec<u16> {
-    const AT_ONCE: usize = 512;
+    const AT_ONCE: usize = 2_500;
     const WAIT: Duration = Duration::from_millis(1500);
     let scope = from.must("ip", &["-o", "link", "show", "dev", device], "").expect("the device is there");
     let scope: u32 = scope.split(':').next().and_then(|index| index.trim().parse().ok()).unwrap_or_default();
