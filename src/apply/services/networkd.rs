@@ -250,6 +250,9 @@ fn uplink_network(uplink: &Uplink, index: usize) -> Result<String, Refused> {
         for key in ["UseDomains", "UseNTP", "UseHostname", "UseTimezone", "SendHostname"] {
             text.set(key, "no");
         }
+        // A host route to a resolver would hold everything for that address on this line, dead or not, and two providers
+        // may name the same one. Who asks it through this line binds to the device.
+        text.set("RoutesToDNS", "no");
         // What providers expect who tie a line to its first device.
         text.set("ClientIdentifier", "mac");
     }
