@@ -39,11 +39,12 @@ const READ_BY_LIBRARIES: [&str; 15] = [
 
 /// Also read by the daemon: switches and devices, leases, its own figures; and by nft: names of protocols, services, marks
 /// and realms, without which it lists rules otherwise than they were loaded.
-const READ_BY_RUN: [&str; 11] = [
+const READ_BY_RUN: [&str; 12] = [
     "/etc/connlabel.conf",
     "/etc/iproute2",
     "/etc/protocols",
     "/etc/services",
+    "/proc/meminfo",
     "/proc/self",
     "/proc/sys/kernel/random",
     "/proc/sys/net",

@@ -480,6 +480,23 @@ fn the_commands_take_folders_and_files() {
     let (code, _, talk) = run(&["check", "configs/invalid/fleet/out-of-bounds"]);
     assert_eq!(code, Some(65));
     assert!(talk.contains("(sites/nantes.toml:1:") && talk.ends_with("out-of-bounds: 1 fault\n"), "{talk}");
+    // Three lines with fifteen targets each: more figures than head office keeps of a branch.
+    let many = std::env::temp_dir().join(format!("causeway-many-targets-{}", std::process::id()));
+    let place = many.to_str().expect("a name");
+    let copied = Command::new("cp").args(["-r", "configs/examples/retailer", place]).current_dir(root("")).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+    let lines = many.join("standard/lines.toml");
+    let pair = |n: u8| format!("{{ icmp = \"198.18.{n}.1\" }}, {{ icmp = \"2001:db8:{n}::1\" }}, ");
+    let text = fs::read_to_string(&lines)
+        .expect("it is there")
+        .replace("targets = [", &format!("targets = [{}", (1..=6).map(pair).collect::<String>()))
+        .replace("\n[probes]", "cable = { device = \"wan1\", medium = \"cable\", ipv6 = \"native\" }\n\n[probes]")
+        .replace("prefer = [\"fibre\", \"lte\"]", "prefer = [\"fibre\", \"cable\", \"lte\"]");
+    fs::write(&lines, text).expect("it can be written");
+    let (code, _, talk) = run(&["check", place]);
+    fs::remove_dir_all(&many).expect("it goes");
+    assert_eq!(code, Some(65));
+    assert!(talk.starts_with("error: lyon-bellecour would have ") && talk.contains("at most 1000 are kept"), "{talk}");
     let (code, out, _) = run(&["show", "configs/examples/retailer", "--resolved"]);
     assert_eq!(code, Some(0));
     assert!(out.lines().last().is_some_and(|line| line.starts_with("  fort-de-france: ") && line.len() == 30), "{out}");

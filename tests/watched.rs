@@ -37,7 +37,6 @@ const SEEN: Duration = Duration::from_secs(60);
 /// Named in rules, alerts or dashboards, and without a source of ours yet.
 const ANNOUNCED: &[&str] = &[
     "causeway_boots_total",
-    "causeway_clock_trusted",
     "causeway_config_last_fetch_timestamp_seconds",
     "causeway_config_rollbacks_total",
     "causeway_internet_state_seconds_total",
@@ -49,7 +48,6 @@ const ANNOUNCED: &[&str] = &[
     "causeway_office_branch_lifecycle",
     "causeway_office_contract_availability_ratio",
     "causeway_office_contract_end_timestamp_seconds",
-    "causeway_series_withheld",
     "causeway_storage_size_bytes",
     "causeway_storage_used_bytes",
     "causeway_storage_wear_ratio",
@@ -204,7 +202,8 @@ fn the_page_passes_promtools_check() {
     let status = serde_json::from_str(include_str!("canned/backup.json")).expect("it fits the types");
     let counts = causeway::telemetry::counts::Counts::sized([3, 3]);
     let process = causeway::control::snapshot::Process::default();
-    let snapshot = Some(causeway::control::snapshot::Snapshot { status, counts, process, ledger: Default::default() });
+    let (ledger, hardware) = Default::default();
+    let snapshot = Some(causeway::control::snapshot::Snapshot { status, counts, process, ledger, hardware });
     let text = exposition::text(Page { snapshot, process, web: Web::default() }).expect("it is text");
     let folder = Folder::new("lint");
     fs::write(folder.0.join("page"), classic(&text)).expect("a file");

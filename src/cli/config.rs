@@ -9,8 +9,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::exit::Exit;
+use crate::config::fleet::FleetSite;
 use crate::config::model::{Bridged, Family, LinkName, Network};
-use crate::config::{self, Branch, Faults, words};
+use crate::config::{self, Branch, Fault, Faults, Kind, words};
+use crate::front::series;
 
 pub use load::{LoadError, Loaded, folder, load, read};
 pub use show::{differ, show};
@@ -19,7 +21,7 @@ pub use show::{differ, show};
 /// wrong goes to `talk`, with `json` also to `out`. Gives the exit code.
 pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Write) -> io::Result<u8> {
     let name = file.display().to_string();
-    let lines = match load(file) {
+    let lines = match load(file).and_then(within_cap) {
         Ok(Loaded::Gateway(branch)) => summary(&branch),
         Ok(Loaded::Standard(standard)) => show::about(&standard),
         Ok(Loaded::Fleet(fleet)) => show::fleet_lines(&fleet),
@@ -43,6 +45,31 @@ pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Wri
         }
     }
     Ok(Exit::Done as u8)
+}
+
+/// Branches over the cap that are named; they usually have one cause, the standard.
+const OVER_CAP: usize = 20;
+
+/// A branch whose figures head office could not keep. Its gateway would leave some out; here it can be mended.
+fn within_cap(loaded: Loaded) -> Result<Loaded, LoadError> {
+    let Loaded::Fleet(fleet) = &loaded else { return Ok(loaded) };
+    let counted = fleet.sites.iter().filter_map(|site| Some((site, series::count(&fleet.branch(site).ok()?.gateway))));
+    let fault = |(site, count): (&FleetSite, u64)| Fault {
+        kind: Kind::TooMany,
+        error: format!("{} would have {count} series of metrics", site.name),
+        caused_by: Some(format!("at most {} are kept of a branch (docs/metrics.md)", series::SERIES_CAP)),
+        hint: Some("list fewer targets: three for each line and family are enough".to_owned()),
+        file: "standard.toml".to_owned(),
+        line: 1,
+        column: 1,
+    };
+    let mut faults: Vec<_> = counted.filter(|(_, count)| *count > series::SERIES_CAP).map(fault).collect();
+    if faults.is_empty() {
+        return Ok(loaded);
+    }
+    let left_out = faults.len().saturating_sub(OVER_CAP);
+    faults.truncate(OVER_CAP);
+    Err(LoadError::Faults(Faults { file: "standard.toml".to_owned(), faults, left_out }))
 }
 
 /// `causeway config schema [KIND]`: the JSON Schema of a kind of file, for editors.

@@ -15,6 +15,7 @@ pub struct Snapshot {
     pub counts: Counts,
     pub process: Process,
     pub ledger: LedgerFigures,
+    pub hardware: Hardware,
 }
 
 /// What the ledger says in figures. Milliseconds by state and by open, closed, unknown hours.
@@ -45,6 +46,14 @@ pub struct Process {
     pub sandboxed: bool,
 }
 
+/// What the box has left. What cannot be read is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hardware {
+    pub memory_available_bytes: Option<u64>,
+    /// Of its hottest sensor.
+    pub temperature_celsius: Option<f64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,7 +74,8 @@ mod tests {
             target.outcomes = [1 << 32; 8];
         }
         let ledger = LedgerFigures { lines: vec![[[1 << 34; 3]; 7]; uplinks], ..LedgerFigures::default() };
-        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process: Process::default(), ledger }));
+        let (process, hardware) = (Process::default(), Hardware::default());
+        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process, ledger, hardware }));
         encode(&Frame { id: 1, body }, REPLY_BYTES).expect("it stays under the cap").len()
     }
 

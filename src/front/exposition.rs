@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::samples::{Page, Sample, Value, samples};
+use super::series;
 use crate::telemetry::catalogue::{self, Label, Metric, Type};
 
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,13 +29,15 @@ struct Exposition(Arc<Page>);
 
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for metric in Metric::ALL {
+        let withheld = series::budget(&self.0).withheld;
+        for metric in Metric::ALL.iter().filter(|metric| !withheld.contains(metric)) {
             let family = Family { metric: *metric, samples: samples(*metric, &self.0) };
             if family.samples.is_empty() {
                 continue;
             }
             let unit = metric.unit().map(|unit| match unit {
                 "bytes" => Unit::Bytes,
+                "celsius" => Unit::Celsius,
                 _ => Unit::Seconds,
             });
             let encoder =

@@ -1,13 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::snapshot::{LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
 use crate::control::status::Status;
 use crate::front::samples::Web;
 use crate::telemetry::counts::Counts;
 
 fn status() -> Status {
     serde_json::from_str(include_str!("../../tests/canned/backup.json")).expect("it fits the types")
+}
+
+fn hardware() -> Hardware {
+    Hardware { memory_available_bytes: Some(300 << 20), temperature_celsius: Some(48.5) }
 }
 
 fn page(snapshot: bool) -> Page {
@@ -18,6 +22,7 @@ fn page(snapshot: bool) -> Page {
         counts,
         process,
         ledger: LedgerFigures { lines: vec![Default::default(); 2], ..LedgerFigures::default() },
+        hardware: hardware(),
     });
     Page { snapshot, process, web: Web::default() }
 }

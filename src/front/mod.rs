@@ -1,7 +1,7 @@
 //! What speaks to people and servers: `/metrics` and the status page for the LAN, and what the daemon wants from head office.
 //! Moves bytes, is not trusted with decisions, needs no capability. Pure: [`samples`] (which values `/metrics` has),
-//! [`exposition`] (its text), [`page`] (what people read), [`host`] (is it for us), [`address`] (where head office is),
-//! [`crate::backoff`] (when to try again). The edges are [`http`] and [`client`].
+//! [`series`] (how many it may have), [`exposition`] (its text), [`page`] (what people read), [`host`] (is it for us),
+//! [`address`] (where head office is), [`crate::backoff`] (when to try again). The edges are [`http`] and [`client`].
 //!
 //! Where to listen is asked of the daemon, so that it follows the config in force; `--listen` says it otherwise. If the
 //! daemon does not answer in time the page holds what `front` itself knows and `causeway_daemon_up 0`: figures of an
@@ -22,6 +22,7 @@ pub mod host;
 pub mod http;
 pub mod page;
 pub mod samples;
+pub mod series;
 
 #[derive(Clone, Debug)]
 pub struct Options {

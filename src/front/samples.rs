@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::control::snapshot::{LedgerFigures, Process, Snapshot};
+use super::series;
+use crate::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
 use crate::control::status::{DrillResult, InternetState, Status, TargetStatus, UplinkStatus};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -134,6 +135,11 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
             whole(page, |_, counts| by_name(Repair::ALL.map(Repair::name), &counts.kernel_repairs))
         }
         Metric::ApplyErrors => whole(page, |_, counts| by_name(Repair::ALL.map(Repair::name), &counts.apply_errors)),
+        Metric::MemoryAvailable => hardware(page, |it| it.memory_available_bytes.map(number)),
+        Metric::Temperature => hardware(page, |it| it.temperature_celsius.map(Value::Number)),
+        Metric::ClockTrusted => whole(page, |status, _| vec![sample([], truth(status.wall_ms.is_some()))]),
+        Metric::Series => whole(page, |_, _| vec![sample([], number(series::budget(page).shown))]),
+        Metric::SeriesWithheld => whole(page, |_, _| vec![sample([], number(series::budget(page).left_out))]),
         Metric::ConfigInfo => whole(page, |status, _| vec![sample([status.config.digest.as_str()], Value::Info)]),
         Metric::ConfigApplied => whole(page, |status, _| vec![sample([], seconds(status.config.applied.wall_ms))]),
         Metric::WebRequests => by_name(["staff", "it", "metrics", "other"], &page.web.requests),
@@ -181,6 +187,11 @@ fn times<'a, const N: usize>(
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of 285,000 years are exact in a float")]
 fn thousandths<'a>(ms: u64) -> Value<'a> {
     Value::Number(ms as f64 / 1e3)
+}
+
+fn hardware<'a>(page: &'a Page, of: impl Fn(&'a Hardware) -> Option<Value<'a>>) -> Vec<Sample<'a>> {
+    let value = page.snapshot.as_ref().and_then(|snapshot| of(&snapshot.hardware));
+    value.into_iter().map(|value| sample([], value)).collect()
 }
 
 fn whole<'a>(page: &'a Page, of: impl Fn(&'a Status, &'a Counts) -> Vec<Sample<'a>>) -> Vec<Sample<'a>> {

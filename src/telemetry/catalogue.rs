@@ -207,6 +207,16 @@ metrics! {
     KernelRepairs "kernel_repairs_total" Counter, [KIND];
     /// Changes that the kernel or a service refused.
     ApplyErrors "apply_errors_total" Counter, [KIND];
+    /// Memory that programs could still have.
+    MemoryAvailable "memory_available_bytes" Gauge, [];
+    /// The hottest sensor of the box.
+    Temperature "temperature_celsius" Gauge, [];
+    /// The wall clock was set: times can be believed.
+    ClockTrusted "clock_trusted" Gauge, [];
+    /// Series on this page.
+    Series "series" Gauge, [];
+    /// Series that were left out, because the page would have more than its cap.
+    SeriesWithheld "series_withheld" Gauge, [];
     /// The config in force.
     ConfigInfo "config_info" Info, [Label::config("digest")];
     /// When the config in force was applied; 0 while the clock is not trusted.
@@ -239,10 +249,10 @@ metrics! {
 }
 
 impl Metric {
-    /// `seconds`, `bytes` or nothing: what the name ends with.
+    /// `seconds`, `bytes`, `celsius` or nothing: what the name ends with.
     pub fn unit(self) -> Option<&'static str> {
         let name = self.name().strip_suffix("_total").unwrap_or(self.name());
-        ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit))
+        ["seconds", "bytes", "celsius"].into_iter().find(|unit| name.ends_with(unit))
     }
 
     /// Name without what the exposition adds: unit, `_total`, `_info`.

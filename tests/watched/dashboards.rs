@@ -1,7 +1,7 @@
 //! What the dashboards show. `configs/grafana/dashboards/*.json` are made from this:
 //! `CAUSEWAY_WRITE=1 cargo test --test watched dashboards`.
 
-use super::grafana::{Dashboard, Kind, Panel};
+use super::grafana::{Dashboard, HIDDEN, Kind, Panel};
 
 /// What a person has chosen.
 const CHOSEN: &str = r#"tenant=~"$tenant",branch=~"$branch""#;
@@ -120,13 +120,13 @@ fn fleet() -> Dashboard {
         from: "now-6h",
         panels: vec![
             panel("Branches", "State and carrying line of each branch, since when the line changed last, whether it runs its standard, its release, and when its backup was proved last.", Kind::Table, "short")
-                .columns(&[("line changed", "dateTimeAsIso"), ("backup proved", "dateTimeAsIso"), ("on standard", "bool_yes_no")])
+                .columns(&[("internet", HIDDEN), ("carried by", HIDDEN), ("release", HIDDEN), ("line changed", "dateTimeAsIso"), ("backup proved", "dateTimeAsIso"), ("on standard", "bool_yes_no")])
                 .ask("internet", format!("max by (branch, state) (causeway_internet_state{{{CHOSEN}}} == 1)"))
                 .ask("carried by", format!("max by (branch, uplink) (causeway_path_uplink{{{CHOSEN},path=\"default\"}} == 1)"))
-                .ask("line changed", by_branch(format!("causeway_uplink_last_change_timestamp_seconds{{{CHOSEN}}}")) + " * 1000")
+                .ask("line changed", by_branch(format!("causeway_uplink_last_change_timestamp_seconds{{{CHOSEN}}} > 0")) + " * 1000")
                 .ask("on standard", by_branch(format!("causeway_office_branch_config_in_sync{{{CHOSEN}}}")))
                 .ask("release", format!("max by (branch, version) (causeway_build_info{{{CHOSEN}}})"))
-                .ask("backup proved", by_branch(format!("causeway_drill_last_success_timestamp_seconds{{{CHOSEN}}}")) + " * 1000"),
+                .ask("backup proved", by_branch(format!("causeway_drill_last_success_timestamp_seconds{{{CHOSEN}}} > 0")) + " * 1000"),
             panel("Branches by state", "How many branches are on their first line, on backup, down, or cannot tell.", Kind::Series, "short")
                 .ask("{{state}}", format!("sum by (state) (max by (branch, state) (causeway_internet_state{{{CHOSEN}}}))")),
             panel("Lines down by provider", "Two or more at once are the provider's outage: one call, with the list of circuits.", Kind::Series, "short")

@@ -142,7 +142,8 @@ fn table(panel: &Drawn, width: f64, height: f64, out: &mut String) {
             }
         }
         columns.retain(|column| column != name);
-        columns.push(name.clone());
+        let hidden = is_hidden(panel, name);
+        columns.extend((!hidden).then(|| name.clone()));
     }
     let step = (width - 20.0) / columns.len().max(1) as f64;
     let mut cell = |x: usize, y: usize, text: &str, bold: &str| {
@@ -160,6 +161,13 @@ fn table(panel: &Drawn, width: f64, height: f64, out: &mut String) {
             cell(x, y + 1, row.get(column).map_or("", String::as_str), "");
         }
     }
+}
+
+fn is_hidden(panel: &Drawn, name: &str) -> bool {
+    let organize = panel.json.pointer("/transformations/1/options").unwrap_or(&Value::Null);
+    let renamed = organize["renameByName"].as_object().into_iter().flatten();
+    let mut columns = renamed.filter(|(_, to)| *to == name).map(|(from, _)| from);
+    columns.any(|from| organize["excludeByName"][from] == true)
 }
 
 fn points(series: &Value) -> Vec<(f64, f64)> {
@@ -198,7 +206,8 @@ fn lines(panel: &Drawn, width: f64, height: f64, out: &mut String) {
         let mut path = String::new();
         let mut last = f64::MIN;
         // A hole stays a hole.
-        let gap = (until - from) / 100.0 + 61.0;
+        let steps = points.windows(2).map(|two| two[1].0 - two[0].0);
+        let gap = steps.fold(f64::MAX, f64::min) * 1.5;
         for (time, value) in points {
             let x = left + (right - left) * (time - from) / (until - from).max(1.0);
             let y = bottom - (bottom - top) * value / most;
@@ -281,7 +290,7 @@ fn said(value: f64, unit: &str) -> String {
         "bool_yes_no" => if value == 0.0 { "No" } else { "Yes" }.to_owned(),
         "dateTimeAsIso" => jiff::SignedDuration::try_from_secs_f64(value / 1_000.0)
             .and_then(jiff::Timestamp::from_duration)
-            .map_or_else(|_| "–".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
+            .map_or_else(|_| "–".to_owned(), |at| at.strftime("%d %b %H:%M").to_string()),
         _ => short(value),
     }
 }

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// Grafana's model of a dashboard that this is written for.
 const SCHEMA_VERSION: u32 = 38;
 
+/// In place of a unit: the labels of the answer say it all, its value is always 1.
+pub(crate) const HIDDEN: &str = "hidden";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Stat,
@@ -48,7 +51,7 @@ pub(crate) struct Panel {
     pub(crate) height: u32,
     /// Name in the legend, or of the column; and PromQL.
     pub(crate) queries: Vec<(&'static str, String)>,
-    /// Columns of a table that are points in time, or have another unit than the panel.
+    /// Columns of a table that have another unit than the panel, or are [`HIDDEN`].
     pub(crate) columns: &'static [(&'static str, &'static str)],
     /// Words for values.
     pub(crate) words: &'static [(&'static str, &'static str, &'static str)],
@@ -140,7 +143,7 @@ impl Panel {
                 .map(|(value, text, color)| ((*value).to_owned(), json!({ "text": text, "color": color, "index": 0 })));
             defaults["mappings"] = json!([{ "type": "value", "options": words.collect::<serde_json::Map<_, _>>() }]);
         }
-        let overrides = self.columns.iter().map(|(column, unit)| {
+        let overrides = self.columns.iter().filter(|(_, unit)| *unit != HIDDEN).map(|(column, unit)| {
             json!({
                 "matcher": { "id": "byName", "options": column }, "properties": [{ "id": "unit", "value": unit }]
             })
@@ -179,9 +182,15 @@ impl Panel {
         if let [(name, _)] = &self.queries[..] {
             renamed.insert("Value".to_owned(), json!(name));
         }
+        let mut left_out = serde_json::Map::from_iter([("Time".to_owned(), json!(true))]);
+        for ((name, _), id) in self.queries.iter().zip('A'..) {
+            if self.columns.contains(&(*name, HIDDEN)) {
+                left_out.insert(format!("Value #{id}"), json!(true));
+            }
+        }
         json!([
             { "id": "merge", "options": {} },
-            { "id": "organize", "options": { "excludeByName": { "Time": true }, "renameByName": renamed } }
+            { "id": "organize", "options": { "excludeByName": left_out, "renameByName": renamed } }
         ])
     }
 }

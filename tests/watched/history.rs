@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use causeway::config::model::{Family, PathId, TargetId, UplinkId};
-use causeway::control::snapshot::{LedgerFigures, Process, Snapshot};
+use causeway::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
 use causeway::control::status::{InternetState, Plan, Share, Status};
 use causeway::engine::action::{DrillStep, Fact, Switch};
 use causeway::front::exposition;
@@ -242,6 +242,7 @@ impl Branch {
             counts: self.counts.clone(),
             process,
             ledger: self.ledger(BEGAN - before),
+            hardware: hardware(),
         };
         let page = Page { snapshot: Some(snapshot), process, web: Web::default() };
         let mut page = exposition::text(page).expect("it is text");
@@ -269,7 +270,8 @@ impl Branch {
         let primary = split(seconds - self.backup_seconds - off);
         LedgerFigures {
             lines: vec![first, second],
-            internet: [primary, split(self.backup_seconds), split(120), none, split(off)],
+            // Staff feel the moment before the backup takes over, and more where both fail.
+            internet: [primary, split(self.backup_seconds), split(60 + self.backup_seconds / 20), none, split(off)],
             boots: [1 + seconds / (35 * DAY), 0, 1, 0, 0, 0],
             seq: seconds / 3_600,
             ..LedgerFigures::default()
@@ -292,7 +294,6 @@ impl Branch {
         };
         add("causeway_storage_size_bytes", &areas(|_| 400e6, seconds));
         add("causeway_storage_used_bytes", &areas(|seconds| 40e6 + seconds as f64, seconds));
-        add("causeway_clock_trusted", &one(1.0));
         add("causeway_config_last_fetch_timestamp_seconds", &one(wall as f64));
         let back = f64::from(u8::from(self.name == "nantes" && seconds > BEGAN - 5 * 3_600));
         add("causeway_config_rollbacks_total", &[("{reason=\"readback\"}".to_owned(), back)]);
@@ -330,6 +331,10 @@ fn labelled(page: &str, labels: &str, wall: u64, text: &mut String) {
             None => writeln!(text, "{series}{{{labels}}} {value} {wall}"),
         };
     }
+}
+
+fn hardware() -> Hardware {
+    Hardware { memory_available_bytes: Some(300 << 20), temperature_celsius: Some(48.5) }
 }
 
 fn transition(uplink: UplinkId, from: State, to: State) -> Fact {

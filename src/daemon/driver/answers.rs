@@ -15,7 +15,7 @@ use crate::daemon::hands::chain;
 use crate::daemon::report::{self, Around};
 use crate::engine::action::DrillRefusal;
 use crate::engine::event::{Command, Event};
-use crate::telemetry::io::process;
+use crate::telemetry::io::{hardware, process};
 use crate::time::Instant;
 
 impl Driver {
@@ -28,6 +28,7 @@ impl Driver {
                     counts: self.chronicle.counts.clone(),
                     process: Process { sandboxed: self.sandboxed, ..process(clock::wall_ms().is_some()) },
                     ledger: self.chronicle.book.figures(&Arc::clone(&self.world.config), now),
+                    hardware: hardware(),
                 };
                 Reply::Snapshot(Box::new(snapshot)).into()
             }
