@@ -73,19 +73,67 @@ pub enum Request {
     },
 }
 
+/// A deed of a person: what a [`Request`] that changes something asks for. Label `action` of
+/// `causeway_audit_events_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    Use,
+    UseAutomatic,
+    Lock,
+    Unlock,
+    Drill,
+    ConfigApply,
+    ConfigConfirm,
+    ConfigRollBack,
+    ConfigRetry,
+}
+
+impl Action {
+    pub const ALL: [Self; 9] = [
+        Self::Use,
+        Self::UseAutomatic,
+        Self::Lock,
+        Self::Unlock,
+        Self::Drill,
+        Self::ConfigApply,
+        Self::ConfigConfirm,
+        Self::ConfigRollBack,
+        Self::ConfigRetry,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Use => "use",
+            Self::UseAutomatic => "use_auto",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::Drill => "drill",
+            Self::ConfigApply => "config_apply",
+            Self::ConfigConfirm => "config_confirm",
+            Self::ConfigRollBack => "config_rollback",
+            Self::ConfigRetry => "config_retry",
+        }
+    }
+}
+
 impl Request {
     /// Only root and members of `control.group` may ask for a change.
     pub fn changes(&self) -> bool {
+        self.action().is_some()
+    }
+
+    /// What it changes, if it does.
+    pub fn action(&self) -> Option<Action> {
         match self {
-            Self::Use { .. }
-            | Self::UseAutomatic
-            | Self::Lock
-            | Self::Unlock
-            | Self::Drill { .. }
-            | Self::ConfigApply { .. }
-            | Self::ConfigConfirm
-            | Self::ConfigRollBack
-            | Self::ConfigRetry => true,
+            Self::Use { .. } => Some(Action::Use),
+            Self::UseAutomatic => Some(Action::UseAutomatic),
+            Self::Lock => Some(Action::Lock),
+            Self::Unlock => Some(Action::Unlock),
+            Self::Drill { .. } => Some(Action::Drill),
+            Self::ConfigApply { .. } => Some(Action::ConfigApply),
+            Self::ConfigConfirm => Some(Action::ConfigConfirm),
+            Self::ConfigRollBack => Some(Action::ConfigRollBack),
+            Self::ConfigRetry => Some(Action::ConfigRetry),
             // What is delivered is verified, whoever brings it.
             Self::Status
             | Self::Snapshot
@@ -95,7 +143,7 @@ impl Request {
             | Self::Version
             | Self::Errand { .. }
             | Self::Deliver { .. }
-            | Self::Ledger { .. } => false,
+            | Self::Ledger { .. } => None,
         }
     }
 

@@ -16,6 +16,7 @@ pub struct Snapshot {
     pub process: Process,
     pub ledger: LedgerFigures,
     pub hardware: Hardware,
+    pub config: ConfigFigures,
 }
 
 /// What the ledger says in figures. Milliseconds by state and by open, closed, unknown hours.
@@ -35,6 +36,25 @@ pub struct LedgerFigures {
     pub errors: [u64; 4],
 }
 
+/// What became of changes of the config since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFigures {
+    /// Number of head office's standard that is in force; absent: a file of the gateway's own.
+    pub standard: Option<u64>,
+    pub in_trial: bool,
+    /// By [`FETCHES`].
+    pub fetches: [u64; 4],
+    /// By the names of [`Class`](crate::trust::machine::Class) that undo something.
+    pub rollbacks: [u64; 6],
+    /// When head office last proved that this config is current: UTC seconds; 0: not yet, or the clock was not trusted.
+    pub last_fetch: u64,
+    /// Things that somebody changed on this gateway and that are not put right.
+    pub drift: u64,
+}
+
+/// `result` of `causeway_config_fetches_total`.
+pub const FETCHES: [&str; 4] = ["ok", "unchanged", "refused", "failed"];
+
 /// What one of our processes costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Process {
@@ -53,6 +73,19 @@ pub struct Hardware {
     /// Of its hottest sensor.
     pub temperature_celsius: Option<f64>,
 }
+
+/// How full a file system is. `front` looks itself: the daemon has one system call less for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// One of [`AREAS`].
+    pub name: &'static str,
+    /// What is used and what services may still use.
+    pub size_bytes: u64,
+    pub used_bytes: u64,
+}
+
+/// `area` of `causeway_storage_used_bytes`: the states of services, the journal.
+pub const AREAS: [&str; 2] = ["data", "log"];
 
 #[cfg(test)]
 mod tests {
@@ -74,8 +107,8 @@ mod tests {
             target.outcomes = [1 << 32; 8];
         }
         let ledger = LedgerFigures { lines: vec![[[1 << 34; 3]; 7]; uplinks], ..LedgerFigures::default() };
-        let (process, hardware) = (Process::default(), Hardware::default());
-        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process, ledger, hardware }));
+        let (process, hardware, config) = Default::default();
+        let body = Reply::Snapshot(Box::new(Snapshot { status, counts, process, ledger, hardware, config }));
         encode(&Frame { id: 1, body }, REPLY_BYTES).expect("it stays under the cap").len()
     }
 

@@ -36,6 +36,7 @@ use crate::apply::services::Services;
 use crate::apply::switch::Rescan;
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::control::io::{AdmitError, Incoming, Server};
+use crate::control::snapshot::ConfigFigures;
 use crate::control::status::{ConfigStatus, InternetState};
 use crate::engine::Engine;
 use crate::engine::action::{Action, Fact, Switch};
@@ -83,6 +84,8 @@ struct Driver {
     looks: mpsc::Sender<Look>,
     orders: mpsc::Sender<Order>,
     keeper: mpsc::Sender<Incoming>,
+    /// What the keeper said last of its work.
+    kept: ConfigFigures,
     services: Option<Arc<Mutex<Services>>>,
     /// Whom the LAN's DNS asks, and when that was last looked at.
     forwarders: (Vec<IpAddr>, Instant),
@@ -258,6 +261,7 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         looks,
         orders,
         keeper,
+        kept: ConfigFigures::default(),
         services,
         forwarders: (Vec::new(), Instant::ORIGIN),
         changing: None,

@@ -45,7 +45,7 @@ use crate::control::protocol::{Reply, Request as Ask};
 use crate::control::snapshot::Process;
 use crate::fence::Fence;
 use crate::inherited::inherited;
-use crate::telemetry::io::process;
+use crate::telemetry::io::{process, storage};
 use shown::{Shown, Wanted};
 
 /// Two scrapers and some browsers need ten; each costs at most two buffers.
@@ -433,7 +433,8 @@ impl Front {
             Ok(_) | Err(_) => None,
         };
         let wall_trusted = snapshot.as_ref().is_some_and(|snapshot| snapshot.status.wall_ms.is_some());
-        let text = exposition::text(Page { snapshot, process: self.process(wall_trusted), web: self.web() })?;
+        let process = self.process(wall_trusted);
+        let text = exposition::text(Page { snapshot, process, web: self.web(), storage: storage() })?;
         let bytes = Bytes::from(text);
         *page = Some((Instant::now(), bytes.clone()));
         Ok(bytes)

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::series;
-use crate::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::protocol::Action;
+use crate::control::snapshot::{Area, ConfigFigures, FETCHES, Hardware, LedgerFigures, Process, Snapshot};
 use crate::control::status::{DrillResult, InternetState, Status, TargetStatus, UplinkStatus};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -16,6 +17,7 @@ use crate::probe::Outcome;
 use crate::telemetry::catalogue::Metric;
 use crate::telemetry::counts::{Counts, Queue, Repair, TRIGGERS, TargetCounts, UplinkCounts};
 use crate::telemetry::histogram::Histogram;
+use crate::trust::machine::Class;
 
 /// All that a page is made of.
 #[derive(Clone, Debug)]
@@ -24,6 +26,7 @@ pub struct Page {
     pub snapshot: Option<Snapshot>,
     pub process: Process,
     pub web: Web,
+    pub storage: Vec<Area>,
 }
 
 /// What `front` counts itself.
@@ -137,10 +140,24 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::ApplyErrors => whole(page, |_, counts| by_name(Repair::ALL.map(Repair::name), &counts.apply_errors)),
         Metric::MemoryAvailable => hardware(page, |it| it.memory_available_bytes.map(number)),
         Metric::Temperature => hardware(page, |it| it.temperature_celsius.map(Value::Number)),
+        Metric::StorageSize => areas(page, |area| area.size_bytes),
+        Metric::StorageUsed => areas(page, |area| area.used_bytes),
         Metric::ClockTrusted => whole(page, |status, _| vec![sample([], truth(status.wall_ms.is_some()))]),
         Metric::Series => whole(page, |_, _| vec![sample([], number(series::budget(page).shown))]),
         Metric::SeriesWithheld => whole(page, |_, _| vec![sample([], number(series::budget(page).left_out))]),
-        Metric::ConfigInfo => whole(page, |status, _| vec![sample([status.config.digest.as_str()], Value::Info)]),
+        Metric::ConfigInfo => config(page, |status, config| {
+            let standard = config.standard.map_or_else(String::new, |seq| seq.to_string());
+            let labels = vec![Cow::Owned(standard), Cow::Borrowed(status.config.digest.as_str())];
+            vec![Sample { labels, value: Value::Info }]
+        }),
+        Metric::ConfigInTrial => config(page, |_, config| vec![sample([], truth(config.in_trial))]),
+        Metric::ConfigFetches => config(page, |_, config| by_name(FETCHES, &config.fetches)),
+        Metric::ConfigLastFetch => config(page, |_, config| vec![sample([], number(config.last_fetch))]),
+        Metric::ConfigRollbacks => {
+            config(page, |_, config| by_name(Class::ROLLBACKS.map(Class::label), &config.rollbacks))
+        }
+        Metric::ConfigDrift => config(page, |_, config| vec![sample([], number(config.drift))]),
+        Metric::AuditEvents => whole(page, |_, counts| by_name(Action::ALL.map(Action::name), &counts.actions)),
         Metric::ConfigApplied => whole(page, |status, _| vec![sample([], seconds(status.config.applied.wall_ms))]),
         Metric::WebRequests => by_name(["staff", "it", "metrics", "other"], &page.web.requests),
         Metric::WebConnections => vec![sample([], number(page.web.connections))],
@@ -187,6 +204,14 @@ fn times<'a, const N: usize>(
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of 285,000 years are exact in a float")]
 fn thousandths<'a>(ms: u64) -> Value<'a> {
     Value::Number(ms as f64 / 1e3)
+}
+
+fn config<'a>(page: &'a Page, of: impl Fn(&'a Status, &'a ConfigFigures) -> Vec<Sample<'a>>) -> Vec<Sample<'a>> {
+    page.snapshot.as_ref().map(|snapshot| of(&snapshot.status, &snapshot.config)).unwrap_or_default()
+}
+
+fn areas<'a>(page: &Page, of: impl Fn(&Area) -> u64) -> Vec<Sample<'a>> {
+    page.storage.iter().map(|area| sample([area.name], number(of(area)))).collect()
 }
 
 fn hardware<'a>(page: &'a Page, of: impl Fn(&'a Hardware) -> Option<Value<'a>>) -> Vec<Sample<'a>> {

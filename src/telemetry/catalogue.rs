@@ -7,6 +7,8 @@
 use super::counts::{Queue, Repair, TRIGGERS};
 use super::histogram::Scale;
 use crate::config::model::Family;
+use crate::control::protocol::Action;
+use crate::control::snapshot::{AREAS, FETCHES};
 use crate::control::status::{DrillResult, InternetState, Role};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -14,6 +16,7 @@ use crate::ledger::hours;
 use crate::ledger::timeline::{INTERNET_STATES, LINE_STATES};
 use crate::policy::Suppressed;
 use crate::probe::Outcome;
+use crate::trust::machine::Class;
 
 pub const PREFIX: &str = "causeway";
 
@@ -59,6 +62,7 @@ const TARGET: Label = Label::config("target");
 const PATH: Label = Label::config("path");
 const KIND: Label = Label::closed("kind", || Repair::ALL.map(Repair::name).to_vec());
 const HOURS: Label = Label::closed("hours", || hours::NAMES.to_vec());
+const AREA: Label = Label::closed("area", || AREAS.to_vec());
 const PROCESS: Label = Label::closed("process", || vec!["run", "front"]);
 
 macro_rules! metrics {
@@ -186,7 +190,7 @@ metrics! {
     DrillLastSuccess "drill_last_success_timestamp_seconds" Gauge, [UPLINK];
     /// The release.
     BuildInfo "build_info" Info, [Label::config("version")];
-    /// The daemon answered within 200 ms. If not, only build, process and web metrics are on the page: nothing old is
+    /// The daemon answered within 200 ms. If not, only build, process, storage and web metrics are on the page: nothing old is
     /// shown as if it were now.
     DaemonUp "daemon_up" Gauge, [];
     /// Processor time of our own processes.
@@ -211,16 +215,33 @@ metrics! {
     MemoryAvailable "memory_available_bytes" Gauge, [];
     /// The hottest sensor of the box.
     Temperature "temperature_celsius" Gauge, [];
+    /// What is used of a file system of the box and what services may still use; each once.
+    StorageSize "storage_size_bytes" Gauge, [AREA];
+    /// What is used of it.
+    StorageUsed "storage_used_bytes" Gauge, [AREA];
     /// The wall clock was set: times can be believed.
     ClockTrusted "clock_trusted" Gauge, [];
     /// Series on this page.
     Series "series" Gauge, [];
     /// Series that were left out, because the page would have more than its cap.
     SeriesWithheld "series_withheld" Gauge, [];
-    /// The config in force.
-    ConfigInfo "config_info" Info, [Label::config("digest")];
+    /// The config in force: number of head office's standard, empty for a file of the gateway's own.
+    ConfigInfo "config_info" Info, [Label::config("standard"), Label::config("digest")];
+    /// A change is on trial, on its way in or on its way back.
+    ConfigInTrial "config_in_trial" Gauge, [];
+    /// Exchanges with head office about the config: a new one, nothing new, an answer that was not believed, or none.
+    ConfigFetches "config_fetches_total" Counter, [Label::closed("result", || FETCHES.to_vec())];
+    /// When head office last proved that this config is current; 0 if it did not yet, or the clock was not trusted.
+    ConfigLastFetch "config_last_fetch_timestamp_seconds" Gauge, [];
+    /// Changes that were undone, by why.
+    ConfigRollbacks "config_rollbacks_total" Counter, [
+        Label::closed("reason", || Class::ROLLBACKS.map(Class::label).to_vec())];
+    /// Things that somebody changed on this gateway, and that are not put right.
+    ConfigDrift "config_drift" Gauge, [];
     /// When the config in force was applied; 0 while the clock is not trusted.
     ConfigApplied "config_applied_timestamp_seconds" Gauge, [];
+    /// What people asked the gateway to change, whether it was done or refused.
+    AuditEvents "audit_events_total" Counter, [Label::closed("action", || Action::ALL.map(Action::name).to_vec())];
     /// Requests that were answered.
     WebRequests "web_requests_total" Counter, [Label::closed("page", || vec!["staff", "it", "metrics", "other"])];
     /// Connections held now.

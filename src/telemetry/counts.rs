@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::histogram::{Histogram, Scale};
 use crate::config::model::{Family, Gateway, UplinkId};
+use crate::control::protocol::Action;
 use crate::control::status::DrillResult;
 use crate::engine::action::{DrillStep, Fact, Switch};
 use crate::engine::event::{Event, Link};
@@ -34,6 +35,8 @@ pub struct Counts {
     /// By [`Repair::ALL`].
     pub kernel_repairs: [u64; 5],
     pub apply_errors: [u64; 5],
+    /// By [`Action::ALL`].
+    pub actions: [u64; 9],
     #[serde(skip)]
     pending: Vec<Pending>,
 }
@@ -187,6 +190,7 @@ impl Counts {
             netlink_overruns: 0,
             kernel_repairs: [0; 5],
             apply_errors: [0; 5],
+            actions: [0; 9],
             pending: Vec::new(),
         }
     }
@@ -285,6 +289,11 @@ impl Counts {
 
     pub fn repaired(&mut self, kind: Repair, count: u64) {
         self.kernel_repairs[position(&Repair::ALL, kind)] += count;
+    }
+
+    /// Somebody asked for it, whether it was done or refused.
+    pub fn asked(&mut self, action: Action) {
+        self.actions[position(&Action::ALL, action)] += 1;
     }
 
     pub fn apply_failed(&mut self, kind: Repair) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use causeway::control::io::{Answer, Incoming, Server};
 use causeway::control::protocol::{Refusal, RefusalKind, Reply, Request};
-use causeway::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
+use causeway::control::snapshot::{ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
 use causeway::control::status::Status;
 use causeway::telemetry::counts::Counts;
 use causeway::telemetry::events::{EventLine, Level};
@@ -47,6 +47,7 @@ pub(crate) fn snapshot() -> Snapshot {
         process: Process::default(),
         ledger: LedgerFigures::default(),
         hardware: Hardware::default(),
+        config: ConfigFigures::default(),
     }
 }
 

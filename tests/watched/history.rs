@@ -1,11 +1,11 @@
 //! The lab's scripted outage as figures: four branches over 60 days, folded by the real counters, written by the real
-//! exposition, with the labels that head office adds. What no code measures yet is written beside it.
+//! exposition, with the labels that head office adds, and what head office knows itself.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use causeway::config::model::{Family, PathId, TargetId, UplinkId};
-use causeway::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
+use causeway::control::snapshot::{Area, ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
 use causeway::control::status::{InternetState, Plan, Share, Status};
 use causeway::engine::action::{DrillStep, Fact, Switch};
 use causeway::front::exposition;
@@ -243,10 +243,13 @@ impl Branch {
             process,
             ledger: self.ledger(BEGAN - before),
             hardware: hardware(),
+            config: self.config(wall, BEGAN - before),
         };
-        let page = Page { snapshot: Some(snapshot), process, web: Web::default() };
-        let mut page = exposition::text(page).expect("it is text");
-        self.beside(BEGAN - before, wall, &mut page);
+        let grown = BEGAN - before;
+        let area = |name, n| Area { name, size_bytes: 400_000_000 * n, used_bytes: (40_000_000 + grown) * n };
+        let storage = vec![area("data", 1), area("log", 2)];
+        let page = Page { snapshot: Some(snapshot), process, web: Web::default(), storage };
+        let page = exposition::text(page).expect("it is text");
         let labels = format!(
             "tenant=\"petit-shops\",branch=\"{}\",gateway=\"{}\",job=\"causeway\",instance=\"{}:9620\"",
             self.name, self.gateway, self.name
@@ -278,27 +281,16 @@ impl Branch {
         }
     }
 
-    /// Families of the specification that the daemon does not have yet; left out once it has.
-    fn beside(&self, seconds: u64, wall: u64, page: &mut String) {
-        let mut more = String::new();
-        let mut add = |name: &str, lines: &[(String, f64)]| {
-            if !page.contains(&format!("\n{name}{{")) && !page.contains(&format!("\n{name} ")) {
-                for (labels, value) in lines {
-                    let _ = writeln!(more, "{name}{labels} {value}");
-                }
-            }
-        };
-        let one = |value: f64| vec![(String::new(), value)];
-        let areas = |of: fn(u64) -> f64, seconds| {
-            [("data", 1), ("log", 2)].map(|(area, n)| (format!("{{area=\"{area}\"}}"), of(seconds) * f64::from(n)))
-        };
-        add("causeway_storage_size_bytes", &areas(|_| 400e6, seconds));
-        add("causeway_storage_used_bytes", &areas(|seconds| 40e6 + seconds as f64, seconds));
-        add("causeway_config_last_fetch_timestamp_seconds", &one(wall as f64));
-        let back = f64::from(u8::from(self.name == "nantes" && seconds > BEGAN - 5 * 3_600));
-        add("causeway_config_rollbacks_total", &[("{reason=\"readback\"}".to_owned(), back)]);
-        let end = page.rfind("# EOF").expect("its end");
-        page.insert_str(end, &more);
+    /// nantes took a change back five hours before the end.
+    fn config(&self, wall: u64, seconds: u64) -> ConfigFigures {
+        let readback = u64::from(self.name == "nantes" && seconds > BEGAN - 5 * 3_600);
+        ConfigFigures {
+            standard: Some(41),
+            fetches: [1, wall / 60, 0, 0],
+            rollbacks: [0, readback, 0, 0, 0, 0],
+            last_fetch: wall,
+            ..ConfigFigures::default()
+        }
     }
 
     /// What head office knows of the branch.

@@ -20,6 +20,9 @@ use crate::time::Instant;
 
 impl Driver {
     pub(super) fn asked(&mut self, Incoming { request, peer, reply }: Incoming, now: Instant) {
+        if let Some(action) = request.action() {
+            self.chronicle.counts.asked(action);
+        }
         let answer: Answer = match request {
             Request::Status => Reply::Status(Box::new(self.status(now))).into(),
             Request::Snapshot => {
@@ -29,6 +32,7 @@ impl Driver {
                     process: Process { sandboxed: self.sandboxed, ..process(clock::wall_ms().is_some()) },
                     ledger: self.chronicle.book.figures(&Arc::clone(&self.world.config), now),
                     hardware: hardware(),
+                    config: self.kept.clone(),
                 };
                 Reply::Snapshot(Box::new(snapshot)).into()
             }

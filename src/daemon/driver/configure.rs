@@ -9,6 +9,7 @@ use super::Driver;
 use super::start::{random_seed, unmet_switches};
 use crate::config::branch::Place;
 use crate::config::model::{Gateway, UplinkId};
+use crate::control::snapshot::ConfigFigures;
 use crate::control::status::{ConfigStatus, Status};
 use crate::daemon::clock;
 use crate::daemon::hands::Job;
@@ -39,6 +40,8 @@ pub(in crate::daemon) enum Ask {
     Status(oneshot::Sender<Box<Status>>),
     /// Where head office is now: `front` may connect to nothing else.
     OfficePorts(Vec<u16>),
+    /// What became of changes so far, for `/metrics`.
+    Kept(ConfigFigures),
 }
 
 impl Driver {
@@ -46,6 +49,7 @@ impl Driver {
         match ask {
             Ask::Change(change) => self.change(change, now),
             Ask::OfficePorts(ports) => self.config.office_ports = ports,
+            Ask::Kept(figures) => self.kept = figures,
             // Whoever has gone is not told.
             Ask::Status(reply) => drop(reply.send(Box::new(self.status(now)))),
         }

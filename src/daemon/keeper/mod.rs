@@ -7,6 +7,7 @@ mod content;
 mod deeds;
 mod drift;
 mod errands;
+mod figures;
 mod generation;
 pub(super) mod identity;
 mod local;
@@ -32,6 +33,7 @@ use crate::config::model::Check;
 use crate::control::errand::Lane;
 use crate::control::io::Incoming;
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
+use crate::control::snapshot::ConfigFigures;
 use crate::control::status::Status;
 use crate::time::Instant;
 use crate::trust::digest::Digest;
@@ -106,6 +108,9 @@ pub(super) struct Keeper {
     refused: Option<String>,
     history: VecDeque<Past>,
     told: Instant,
+    /// Counted since the start; what the driver was told of it last.
+    figures: ConfigFigures,
+    figures_told: Option<ConfigFigures>,
     parts: Parts,
     deeds: mpsc::Sender<Deed>,
 }
@@ -133,6 +138,7 @@ impl Keeper {
                 () = sleep(deadline.since(clock::now())) => {}
             }
             self.due().await;
+            self.tell().await;
         }
     }
 
@@ -150,6 +156,7 @@ impl Keeper {
             self.command(command).await;
         }
         self.plan_office(clock::now());
+        self.tell().await;
     }
 
     fn deadline(&self) -> Instant {
@@ -304,6 +311,7 @@ impl Keeper {
 
     fn passed(&mut self, transition: Transition) {
         tracing::info!("{}", report::sentence(&transition));
+        self.count_rollback(&transition);
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::content::{Known, NoKey};
 use super::errands::{Fetched, Outcome, Task};
+use super::figures::Fetch;
 use super::identity::{Admission, Enrolment};
 use super::{Ask, Keeper, chain, clock};
 use crate::time::Instant;
@@ -47,6 +48,7 @@ impl Keeper {
             Ok(fetched) => fetched,
             Err(why) => {
                 tracing::info!("head office: {why}");
+                self.count_fetch(Fetch::Failed);
                 self.again(task, now);
                 return;
             }
@@ -93,6 +95,7 @@ impl Keeper {
     async fn heard(&mut self, fetched: Fetched, now: Instant) {
         if !matches!(fetched.status, 200 | 204 | 304) {
             tracing::info!("head office answers with status {}", fetched.status);
+            self.count_fetch(Fetch::Failed);
             self.office_says(Office::Silent);
             return;
         }
@@ -101,6 +104,8 @@ impl Keeper {
         }
         if fetched.status == 200 {
             self.offered(fetched.body, now).await;
+        } else {
+            self.count_fetch(Fetch::Unchanged);
         }
     }
 
@@ -110,6 +115,7 @@ impl Keeper {
         let verifier = Verifier { root: &root, identity: &identity, floors: &self.machine.keep().floors };
         match verifier.freshness(bytes, &mut self.nonces, now) {
             Ok(freshness) => {
+                self.figures.last_fetch = clock::wall_ms().map_or(0, |ms| ms / 1_000);
                 self.office_says(if freshness.hold { Office::Hold } else { Office::Answers });
                 if freshness.root_version > root.root().version {
                     self.errands.want(Task::Root(root.root().version + 1), now);
@@ -151,6 +157,7 @@ impl Keeper {
         if self.is_known(&verified.digest)
             || self.offered.as_ref().is_some_and(|it| it.verified.digest == verified.digest)
         {
+            self.count_fetch(Fetch::Unchanged);
             return;
         }
         self.errands.forget(|task| matches!(task, Task::Blob(_)));
@@ -225,10 +232,14 @@ impl Keeper {
                 let stored = self.on_disk(move |store| store.put(&[&bytes, &standard, &site])).await;
                 match stored {
                     Ok(()) => {
+                        self.count_fetch(Fetch::Ok);
                         self.step(Event::Fetched(candidate)).await;
                         self.sweep().await;
                     }
-                    Err(error) => tracing::error!("the new config is not kept: {}", chain(&error)),
+                    Err(error) => {
+                        self.count_fetch(Fetch::Failed);
+                        tracing::error!("the new config is not kept: {}", chain(&error));
+                    }
                 }
             }
         }
@@ -333,6 +344,7 @@ impl Keeper {
     fn refuse(&mut self, what: &str, refusal: Refusal) {
         let said = format!("{what} is refused: {refusal} ({})", refusal.code());
         tracing::warn!("{said}");
+        self.count_fetch(Fetch::Refused);
         self.refused = Some(said);
     }
 }

@@ -15,6 +15,7 @@ use super::identity::{Admission, Claim, Device, Enrolment, Hardware, IdentityErr
 use super::pacing::Pacing;
 use super::{CONDITIONS_EVERY, Keeper, chain, clock};
 use crate::config::Branch;
+use crate::control::snapshot::ConfigFigures;
 use crate::daemon::marks;
 use crate::trust::floors::BootId;
 use crate::trust::freshness::Nonces;
@@ -170,6 +171,8 @@ impl Opened {
             refused: None,
             history: VecDeque::new(),
             told: crate::time::Instant::from_nanos(now.nanos().saturating_sub(nanos(CONDITIONS_EVERY))),
+            figures: ConfigFigures::default(),
+            figures_told: None,
             parts,
             deeds,
         };

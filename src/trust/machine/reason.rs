@@ -121,6 +121,10 @@ impl Reason {
 }
 
 impl Class {
+    /// Those that undo something.
+    pub const ROLLBACKS: [Self; 6] =
+        [Self::Apply, Self::Readback, Self::NoConfirm, Self::Reboot, Self::Health, Self::Operator];
+
     pub const fn label(self) -> &'static str {
         match self {
             Self::Refused => "refused",
