@@ -229,6 +229,16 @@ fn month(text: &str, seed: u64) {
         let [open, closed] = wanted.get(state).copied().unwrap_or_default();
         assert_eq!(times[index], [open, closed, 0], "{state}");
     }
+    let internet = |state: &str| -> u64 {
+        let index = INTERNET_STATES.iter().position(|name| *name == state).expect("a state");
+        branch.account.sums().internet[index].iter().sum()
+    };
+    // The branch is on backup from the verdict, 380 ms after the last proof of life, to the end of the probation.
+    let backup = |play: &Play| if let Play::Outage(from, to) = play { (to + 30 - from) * 1_000 - 380 } else { 0 };
+    let (backup, starts) = (plays.iter().map(backup).sum::<u64>(), wanted["unknown"].iter().sum::<u64>());
+    let off = wanted["off"].iter().sum::<u64>();
+    assert_eq!((internet("backup"), internet("off"), internet("unknown")), (backup, off, starts));
+    assert_eq!(internet("primary"), seconds * 1_000 - backup - off - starts, "nothing is counted twice or left out");
     let boots = plays.iter().filter(|play| matches!(play, Play::PowerCut(..))).count() as u64;
     assert_eq!(branch.account.sums().boots[0], boots, "power cuts");
 
