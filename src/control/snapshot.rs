@@ -74,19 +74,6 @@ pub struct Hardware {
     pub temperature_celsius: Option<f64>,
 }
 
-/// How full a file system is. `front` looks itself: the daemon has one system call less for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Area {
-    /// One of [`AREAS`].
-    pub name: &'static str,
-    /// What is used and what services may still use.
-    pub size_bytes: u64,
-    pub used_bytes: u64,
-}
-
-/// `area` of `causeway_storage_used_bytes`: the states of services, the journal.
-pub const AREAS: [&str; 2] = ["data", "log"];
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::snapshot::{Area, Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
 use crate::control::status::Status;
 use crate::front::samples::Web;
 use crate::telemetry::counts::Counts;
@@ -25,8 +25,7 @@ fn page(snapshot: bool) -> Page {
         hardware: hardware(),
         config: Default::default(),
     });
-    let storage = vec![Area { name: "data", size_bytes: 400, used_bytes: 40 }];
-    Page { snapshot, process, web: Web::default(), storage }
+    Page { snapshot, process, web: Web::default() }
 }
 
 /// Series of a page: name and labels, without `_bucket` and so on.

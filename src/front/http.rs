@@ -45,7 +45,7 @@ use crate::control::protocol::{Reply, Request as Ask};
 use crate::control::snapshot::Process;
 use crate::fence::Fence;
 use crate::inherited::inherited;
-use crate::telemetry::io::{process, storage};
+use crate::telemetry::io::process;
 use shown::{Shown, Wanted};
 
 /// Two scrapers and some browsers need ten; each costs at most two buffers.
@@ -434,7 +434,7 @@ impl Front {
         };
         let wall_trusted = snapshot.as_ref().is_some_and(|snapshot| snapshot.status.wall_ms.is_some());
         let process = self.process(wall_trusted);
-        let text = exposition::text(Page { snapshot, process, web: self.web(), storage: storage() })?;
+        let text = exposition::text(Page { snapshot, process, web: self.web() })?;
         let bytes = Bytes::from(text);
         *page = Some((Instant::now(), bytes.clone()));
         Ok(bytes)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::series;
 use crate::control::protocol::Action;
-use crate::control::snapshot::{Area, ConfigFigures, FETCHES, Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{ConfigFigures, FETCHES, Hardware, LedgerFigures, Process, Snapshot};
 use crate::control::status::{DrillResult, InternetState, Status, TargetStatus, UplinkStatus};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -26,7 +26,6 @@ pub struct Page {
     pub snapshot: Option<Snapshot>,
     pub process: Process,
     pub web: Web,
-    pub storage: Vec<Area>,
 }
 
 /// What `front` counts itself.
@@ -140,8 +139,6 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::ApplyErrors => whole(page, |_, counts| by_name(Repair::ALL.map(Repair::name), &counts.apply_errors)),
         Metric::MemoryAvailable => hardware(page, |it| it.memory_available_bytes.map(number)),
         Metric::Temperature => hardware(page, |it| it.temperature_celsius.map(Value::Number)),
-        Metric::StorageSize => areas(page, |area| area.size_bytes),
-        Metric::StorageUsed => areas(page, |area| area.used_bytes),
         Metric::ClockTrusted => whole(page, |status, _| vec![sample([], truth(status.wall_ms.is_some()))]),
         Metric::Series => whole(page, |_, _| vec![sample([], number(series::budget(page).shown))]),
         Metric::SeriesWithheld => whole(page, |_, _| vec![sample([], number(series::budget(page).left_out))]),
@@ -208,10 +205,6 @@ fn thousandths<'a>(ms: u64) -> Value<'a> {
 
 fn config<'a>(page: &'a Page, of: impl Fn(&'a Status, &'a ConfigFigures) -> Vec<Sample<'a>>) -> Vec<Sample<'a>> {
     page.snapshot.as_ref().map(|snapshot| of(&snapshot.status, &snapshot.config)).unwrap_or_default()
-}
-
-fn areas<'a>(page: &Page, of: impl Fn(&Area) -> u64) -> Vec<Sample<'a>> {
-    page.storage.iter().map(|area| sample([area.name], number(of(area)))).collect()
 }
 
 fn hardware<'a>(page: &'a Page, of: impl Fn(&'a Hardware) -> Option<Value<'a>>) -> Vec<Sample<'a>> {

@@ -2,7 +2,7 @@
 
 use super::samples::{Page, Sample, Value, Web, samples};
 use crate::config::model::{Family, Gateway, PathId, TargetId, Uplink, UplinkId};
-use crate::control::snapshot::{AREAS, Area, ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
 use crate::control::status::{
     ConfigStatus, Evidence, FamilyStatus, Internet, InternetState, Moment, PathFamily, PathStatus, Plan, Role,
     SCHEMA_VERSION, Status, TargetStatus, UplinkStatus,
@@ -69,8 +69,7 @@ fn page(gateway: &Gateway) -> Page {
     let ledger = LedgerFigures { lines: vec![LineTimes::default(); gateway.uplinks.len()], ..LedgerFigures::default() };
     let config = ConfigFigures::default();
     let snapshot = Snapshot { status: status(gateway), counts, process, ledger, hardware, config };
-    let storage = AREAS.map(|name| Area { name, size_bytes: 0, used_bytes: 0 }).to_vec();
-    Page { snapshot: Some(snapshot), process, web: Web::default(), storage }
+    Page { snapshot: Some(snapshot), process, web: Web::default() }
 }
 
 fn status(gateway: &Gateway) -> Status {

@@ -8,7 +8,7 @@ use super::counts::{Queue, Repair, TRIGGERS};
 use super::histogram::Scale;
 use crate::config::model::Family;
 use crate::control::protocol::Action;
-use crate::control::snapshot::{AREAS, FETCHES};
+use crate::control::snapshot::FETCHES;
 use crate::control::status::{DrillResult, InternetState, Role};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -62,7 +62,6 @@ const TARGET: Label = Label::config("target");
 const PATH: Label = Label::config("path");
 const KIND: Label = Label::closed("kind", || Repair::ALL.map(Repair::name).to_vec());
 const HOURS: Label = Label::closed("hours", || hours::NAMES.to_vec());
-const AREA: Label = Label::closed("area", || AREAS.to_vec());
 const PROCESS: Label = Label::closed("process", || vec!["run", "front"]);
 
 macro_rules! metrics {
@@ -190,7 +189,7 @@ metrics! {
     DrillLastSuccess "drill_last_success_timestamp_seconds" Gauge, [UPLINK];
     /// The release.
     BuildInfo "build_info" Info, [Label::config("version")];
-    /// The daemon answered within 200 ms. If not, only build, process, storage and web metrics are on the page: nothing old is
+    /// The daemon answered within 200 ms. If not, only build, process and web metrics are on the page: nothing old is
     /// shown as if it were now.
     DaemonUp "daemon_up" Gauge, [];
     /// Processor time of our own processes.
@@ -215,10 +214,6 @@ metrics! {
     MemoryAvailable "memory_available_bytes" Gauge, [];
     /// The hottest sensor of the box.
     Temperature "temperature_celsius" Gauge, [];
-    /// What is used of a file system of the box and what services may still use; each once.
-    StorageSize "storage_size_bytes" Gauge, [AREA];
-    /// What is used of it.
-    StorageUsed "storage_used_bytes" Gauge, [AREA];
     /// The wall clock was set: times can be believed.
     ClockTrusted "clock_trusted" Gauge, [];
     /// Series on this page.

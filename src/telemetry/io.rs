@@ -4,6 +4,6 @@ mod hardware;
 mod journal;
 mod process;
 
-pub use hardware::{hardware, storage};
+pub use hardware::hardware;
 pub use journal::{Journal, init_tracing};
 pub use process::process;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use causeway::config::model::{Family, PathId, TargetId, UplinkId};
-use causeway::control::snapshot::{Area, ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
+use causeway::control::snapshot::{ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
 use causeway::control::status::{InternetState, Plan, Share, Status};
 use causeway::engine::action::{DrillStep, Fact, Switch};
 use causeway::front::exposition;
@@ -245,11 +245,16 @@ impl Branch {
             hardware: hardware(),
             config: self.config(wall, BEGAN - before),
         };
-        let grown = BEGAN - before;
-        let area = |name, n| Area { name, size_bytes: 400_000_000 * n, used_bytes: (40_000_000 + grown) * n };
-        let storage = vec![area("data", 1), area("log", 2)];
-        let page = Page { snapshot: Some(snapshot), process, web: Web::default(), storage };
-        let page = exposition::text(page).expect("it is text");
+        let page = Page { snapshot: Some(snapshot), process, web: Web::default() };
+        let mut page = exposition::text(page).expect("it is text");
+        // How full the disk is has no source yet.
+        let mut more = String::new();
+        for (area, size) in [("data", 400_000_000), ("log", 800_000_000)] {
+            let used = size / 10 + BEGAN - before;
+            let _ = writeln!(more, "causeway_storage_size_bytes{{area=\"{area}\"}} {size}");
+            let _ = writeln!(more, "causeway_storage_used_bytes{{area=\"{area}\"}} {used}");
+        }
+        page.insert_str(page.rfind("# EOF").expect("its end"), &more);
         let labels = format!(
             "tenant=\"petit-shops\",branch=\"{}\",gateway=\"{}\",job=\"causeway\",instance=\"{}:9620\"",
             self.name, self.gateway, self.name

@@ -3,37 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
-
-use crate::control::snapshot::{AREAS, Area, Hardware};
+use crate::control::snapshot::Hardware;
 
 const SENSORS: &str = "/sys/devices/virtual/thermal";
-/// Of [`AREAS`].
-const FOLDERS: [&str; 2] = ["/var/lib", "/var/log"];
 
 pub fn hardware() -> Hardware {
     Hardware {
         memory_available_bytes: fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text)),
         temperature_celsius: hottest(Path::new(SENSORS)),
     }
-}
-
-/// What can be asked about, each file system once.
-pub fn storage() -> Vec<Area> {
-    let mut seen = Vec::new();
-    let area = |(name, folder): (&'static str, &str)| {
-        let there = statvfs(folder).ok()?;
-        let id = there.filesystem_id();
-        if seen.contains(&id) {
-            return None;
-        }
-        seen.push(id);
-        // What is kept for root is neither used nor to be had.
-        let bytes = |blocks| u64::from(blocks).saturating_mul(u64::from(there.fragment_size()));
-        let used_bytes = bytes(there.blocks().saturating_sub(there.blocks_free()));
-        Some(Area { name, size_bytes: used_bytes.saturating_add(bytes(there.blocks_available())), used_bytes })
-    };
-    AREAS.into_iter().zip(FOLDERS).filter_map(area).collect()
 }
 
 /// In kibibytes there.
@@ -59,13 +37,6 @@ mod tests {
     fn a_box_has_memory() {
         let hardware = hardware();
         assert!(hardware.memory_available_bytes.is_some_and(|bytes| bytes > 1 << 20), "{hardware:?}");
-    }
-
-    #[test]
-    fn a_file_system_is_told_once() {
-        let areas = storage();
-        assert!(areas.iter().all(|area| area.used_bytes <= area.size_bytes), "{areas:?}");
-        assert_eq!(areas.first().map(|area| area.name), Some("data"), "{areas:?}");
     }
 
     #[test]
