@@ -12,7 +12,8 @@ use causeway::control::io::Answer;
 use causeway::control::protocol::{Reply, Request};
 use causeway::control::status::{ConfigStatus, Status};
 use causeway::front::Options;
-use causeway::front::http::{CONNECTIONS_PER_ADDRESS, Front};
+use causeway::front::http::{CONNECTIONS, CONNECTIONS_PER_ADDRESS, Front};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use support::{Daemon, Folder, canned};
 
 /// `front` on a thread of its own, on a free port of loopback.
@@ -43,7 +44,13 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 /// From another address of loopback, as if it were another client.
 fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
+    connect_with(host, address, None)
+}
+
+/// `window`: how much the client takes before it reads, as little as the kernel allows.
+fn connect_with(host: u8, address: SocketAddr, window: Option<usize>) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    window.map(|bytes| socket.set_recv_buffer_size(bytes).expect("an option"));
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("all of 127/8 is ours");
     socket.connect(&address.into()).expect("it listens");
     socket.into()
@@ -233,6 +240,55 @@ fn readers_that_do_not_read_hinder_nobody() {
     other.read_to_string(&mut answer).expect("an answer, then the end");
     assert!(answer.ends_with("# EOF\n") && began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     drop(lazy);
+}
+
+/// A figure of `/metrics`.
+fn figure(page: &str, name: &str) -> u64 {
+    let found = page.lines().find_map(|line| line.strip_prefix(name)?.trim().trim_end_matches(".0").parse().ok());
+    found.unwrap_or_else(|| panic!("{name} in {page}"))
+}
+
+/// 1,000 clients that stay: half of them never end their request, half never read the answer.
+fn slow_clients(address: SocketAddr, addresses: u8) -> Vec<TcpStream> {
+    let hosts = (100..100 + addresses).cycle().take(1_000);
+    let clients = hosts.enumerate().map(|(number, host)| {
+        let mut stream = connect_with(host, address, Some(1));
+        // Who is one too many may be cut before it says anything.
+        let _ = stream.write_all(if number % 2 == 0 { &GET.as_bytes()[..30] } else { GET.as_bytes() });
+        stream
+    });
+    clients.collect()
+}
+
+#[test]
+fn of_a_thousand_slow_clients_64_are_held_at_most_and_a_scrape_is_answered() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(4_096), hard).expect("below the hard one");
+    let daemon = Daemon::start();
+    for (addresses, most) in [(4, 4 * CONNECTIONS_PER_ADDRESS + 1), (150, CONNECTIONS)] {
+        let address = front(daemon.socket.clone());
+        let clients = slow_clients(address, addresses);
+        let began = Instant::now();
+        let page = ask(address, GET);
+        let took = began.elapsed();
+        assert!(page.ends_with("# EOF\n") && took < Duration::from_secs(1), "{took:?}: {page}");
+        // The page may be of a second ago, when it had only begun. Nobody has to give up for its end: who is slow is cut.
+        let (mut held, began) = (0, Instant::now());
+        loop {
+            let page = ask(address, GET);
+            let now = figure(&page, "causeway_web_connections ");
+            held = now.max(held);
+            assert!(held <= u64::try_from(most).expect("small"), "{page}");
+            if now == 1 && figure(&page, "causeway_web_refused_total{reason=\"slow\"}") > 0 {
+                assert!(figure(&page, "causeway_web_refused_total{reason=\"full\"}") >= 400, "{page}");
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{page}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        println!("{addresses} addresses: {held} held at most, scraped in {took:?}");
+        drop(clients);
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ step = [{ title = "standby", for = "1s" }]
 uplink = [{ medium = "fibre" }, { medium = "lte", config = 'metered = { plan = "10GB" }' }]
 "#;
 
-const IDLE: &str = r#"
+pub(super) const IDLE: &str = r#"
 title = "idle"
 step = [{ title = "idle", for = "1s" }]
 uplink = [{ medium = "fibre" }, { medium = "cable" }]
@@ -100,7 +100,7 @@ pub fn sixty_four() -> Result<Vec<Row>, LabError> {
     ])
 }
 
-fn start(text: &str) -> Result<World, LabError> {
+pub(super) fn start(text: &str) -> Result<World, LabError> {
     let parsed = toml::from_str::<Scenario>(text);
     let scenario = parsed.map_err(|error| LabError::Other(format!("a built-in scenario: {error}")))?;
     let world = begin(&scenario, Mind::Daemon, &state_folder()?)?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::scrape::Flood;
 use crate::control::errand::{Lane, Part};
 use crate::control::frame::{self, Frame, REQUEST_BYTES};
 use crate::control::protocol::Request;
@@ -26,10 +27,12 @@ pub(super) enum Mood {
     Killed,
     Hung,
     Hostile,
+    /// 1,000 slow clients hold on to it.
+    Flooded,
 }
 
 impl Mood {
-    pub(super) const ALL: [Self; 4] = [Self::Calm, Self::Killed, Self::Hung, Self::Hostile];
+    pub(super) const ALL: [Self; 5] = [Self::Calm, Self::Killed, Self::Hung, Self::Hostile, Self::Flooded];
 
     pub(super) fn words(self) -> &'static str {
         match self {
@@ -37,6 +40,7 @@ impl Mood {
             Self::Killed => "killed",
             Self::Hung => "hung",
             Self::Hostile => "hostile",
+            Self::Flooded => "flooded",
         }
     }
 }
@@ -47,6 +51,7 @@ pub(super) struct Front {
     mood: Mood,
     process: Option<Pid>,
     _thrower: Option<Thrower>,
+    _flood: Option<Flood>,
 }
 
 impl Front {
@@ -56,13 +61,14 @@ impl Front {
         let own = gateway.processes().into_iter().find(|id| !before.contains(id));
         let process = own.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let thrower = (mood == Mood::Hostile).then(|| Thrower::start(Path::new(&gateway.socket()))).transpose()?;
-        Ok(Self { mood, process, _thrower: thrower })
+        let flood = (mood == Mood::Flooded).then(|| Flood::start(gateway.host())).transpose()?;
+        Ok(Self { mood, process, _thrower: thrower, _flood: flood })
     }
 
     /// Right before the line fails.
     pub(super) fn strike(&self) -> Result<(), LabError> {
         let signal = match self.mood {
-            Mood::Calm | Mood::Hostile => return Ok(()),
+            Mood::Calm | Mood::Hostile | Mood::Flooded => return Ok(()),
             Mood::Killed => Signal::SIGKILL,
             Mood::Hung => Signal::SIGSTOP,
         };

@@ -1,12 +1,13 @@
 //! The table of what Causeway must reach, measured: each row with its bar, its median and its worst. [`trials`] are the
-//! faults, each in a fresh branch; [`cost`] is what the daemon takes when nothing happens; [`office`] is head office under its whole fleet;
-//! [`ledger`] is a ledger that is checked.
+//! faults, each in a fresh branch; [`cost`] is what the daemon takes when nothing happens; [`office`] is head office under
+//! its whole fleet; [`ledger`] is a ledger that is checked; [`scrape`] is `/metrics`, for one and under 1,000 slow clients.
 
 pub mod cost;
 mod front;
 mod gateway;
 mod ledger;
 pub mod office;
+mod scrape;
 pub mod trials;
 
 use std::io::Write;
@@ -108,6 +109,7 @@ pub enum Measure {
     Ledger,
     Plan,
     Front,
+    Scrape,
 }
 
 impl Measure {
@@ -129,6 +131,7 @@ impl Measure {
             Self::Ledger => ledger::verified(runs),
             Self::Plan => gateway::rows(),
             Self::Front => trials::front(runs),
+            Self::Scrape => scrape::rows(),
         }
     }
 }
