@@ -131,6 +131,12 @@ fn why_as_json_has_what_the_words_are_made_of() {
     fits(&schemars::schema_for!(causeway::cli::render::why::Why<'_>), "why.schema.json");
 }
 
+/// What `causeway report --format json` prints is the type itself.
+#[test]
+fn a_report_as_json_is_described() {
+    fits(&schemars::schema_for!(causeway::ledger::report::Report), "report.schema.json");
+}
+
 #[test]
 fn version_as_json_begins_with_its_version() {
     let daemon = Daemon::start();

@@ -231,6 +231,7 @@ pub struct ReportArgs {
     /// One line only
     #[arg(long)]
     pub uplink: Option<String>,
+    /// JSON is described by docs/schema/report.schema.json
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
     /// Percent of a month that the contract promises, for example 99.95

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Zoned;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -60,7 +61,7 @@ impl std::fmt::Display for Month {
 }
 
 /// All times are milliseconds, all moments UTC milliseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Report {
     pub schema_version: u16,
     pub site: String,
@@ -93,7 +94,7 @@ pub struct Report {
 /// Milliseconds in each state; open, closed, unknown hours.
 pub type Times = BTreeMap<&'static str, [u64; 3]>;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LineReport {
     pub uplink: String,
     pub provider: Option<String>,
@@ -115,7 +116,7 @@ pub struct LineReport {
     pub off_ms: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OutageReport {
     pub uplink: String,
     /// Absent: the whole line.
@@ -141,7 +142,7 @@ pub struct OutageReport {
 }
 
 /// The box's own: listed openly, charged to nobody.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OwnReport {
     pub reason: String,
     pub began: Option<u64>,
