@@ -1,6 +1,6 @@
 //! What each branch runs and why, from the store alone: the servers write the reports there, people read them here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -76,6 +76,14 @@ impl Facts {
             }
         }
         Ok(facts)
+    }
+
+    /// Sites of the newest release, and those where a gateway stands.
+    pub fn sites(&self) -> Vec<String> {
+        let newest = self.releases.values().next_back().into_iter().flat_map(|release| release.sites.keys());
+        let stand = self.devices.iter().filter(|device| device.standing != Standing::Replaced);
+        let sites: BTreeSet<&String> = newest.chain(stand.map(|device| &device.site)).collect();
+        sites.into_iter().cloned().collect()
     }
 
     /// The gateways that stand at a site now.

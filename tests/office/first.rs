@@ -108,3 +108,48 @@ async fn the_responder_proves_a_path() {
     assert_eq!(proof::verify(&buffer[..length], &NONCE, &key), Ok(()));
     assert_eq!(office.counted().proofs, 1);
 }
+
+#[tokio::test]
+async fn head_offices_own_prometheus_is_told_how_each_branch_is() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let world = World::new("figures").await;
+    world.release().await;
+    world.assign(Members::All, false).await;
+    let office = world.serve().await;
+    let mut branch = world.enrolled(&office, "nantes", 1).await;
+    let mut line = world.line(&office).await;
+    let request = branch.ask(240, None, NONCE, Some(calm(None, Turn::new(1, 0))));
+    line.send(request.as_bytes()).await.expect("sent");
+    assert_eq!(line.answer().await.expect("an assignment").status, 200);
+    office.flush().await;
+
+    let get = async |path: &str| {
+        let mut stream =
+            tokio::net::TcpStream::connect(office.measuring.expect("it serves figures")).await.expect("there");
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+            .await
+            .expect("it is read");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer, then the end");
+        answer
+    };
+    let page = get("/metrics").await;
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    let labels = format!("{{tenant=\"{}\",branch=\"nantes\"", &*tenant());
+    for (name, value) in [
+        ("branch_expected_interval_seconds", "} 240"),
+        ("branch_lifecycle", ",state=\"active\"} 1"),
+        ("branch_config_in_sync", "} 0"),
+    ] {
+        let line = format!("causeway_office_{name}{labels}{value}");
+        assert!(page.lines().any(|it| it == line), "{line} in {page}");
+    }
+    assert!(!page.contains(&format!("last_seen_timestamp_seconds{labels}}} 0\n")), "it was heard of: {page}");
+    assert!(
+        page.contains("branch=\"lyon\"") || page.contains(",state=\"planned\"} 1"),
+        "a branch without a gateway: {page}"
+    );
+    assert!(get("/v1/assignment").await.starts_with("HTTP/1.1 404"));
+}

@@ -134,6 +134,7 @@ impl World {
             listen: vec![local],
             inherited: Vec::new(),
             responders: vec![local],
+            metrics: Some(local),
         };
         Office::start(options).await.expect("it serves")
     }

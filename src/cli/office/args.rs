@@ -175,4 +175,13 @@ pub struct ServeArgs {
     /// Answer path proofs here (UDP) instead of where office.toml says
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub responder: Vec<SocketAddr>,
+    /// Serve figures of all branches here, for a Prometheus on this machine
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
+    pub metrics: Option<SocketAddr>,
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    let local = address.filter(|address| address.ip().is_loopback());
+    local.ok_or_else(|| format!("{text:?} is not an address of this machine alone; write it like 127.0.0.1:9621"))
 }

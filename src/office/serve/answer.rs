@@ -55,6 +55,10 @@ pub(super) async fn answer(desk: &Desk, asked: Asked, known: impl Fn()) -> Answe
     match (asked.post, path) {
         (false, "/v1/assignment") => {
             let (known, wait) = (news_since(&asked), wait(query));
+            // Without a wait it only asks whether somebody is there.
+            if !wait.is_zero() {
+                entry.interval.store(wait.as_secs(), Ordering::Relaxed);
+            }
             drop(asked);
             hold(desk, &entry, device, nonce, known, wait).await
         }

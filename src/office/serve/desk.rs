@@ -28,6 +28,7 @@ use crate::office::store::Store;
 use crate::trust::digest::Digest;
 use crate::trust::document::{Document, Firmware, Label, Tenant, Turn};
 use crate::trust::keys::{DeviceId, Role, Signer};
+use crate::trust::request::WAIT_METERED;
 use crate::trust::root::TrustedRoot;
 
 /// Objects that are read at the same time when the server starts.
@@ -83,6 +84,9 @@ struct Order {
     release: Arc<Loaded>,
 }
 
+/// Until a device has said it itself: as on a metered line.
+pub(super) const INTERVAL: u64 = WAIT_METERED as u64;
+
 /// A device, and what happened with it here.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -91,6 +95,8 @@ pub(super) struct Entry {
     pub(super) seen: Mutex<Seen>,
     /// Requests that are held for it.
     pub(super) held: AtomicU32,
+    /// Seconds after which it is heard of again.
+    pub(super) interval: AtomicU64,
     /// Number of the assignment that mirrors can copy.
     copied: AtomicU64,
 }
@@ -120,6 +126,7 @@ impl Entry {
             assigned: Mutex::new(None),
             seen: Mutex::new(seen),
             held: AtomicU32::new(0),
+            interval: AtomicU64::new(INTERVAL),
             copied: AtomicU64::new(0),
         }
     }

@@ -7,6 +7,7 @@ mod connection;
 mod counts;
 mod desk;
 mod enrol;
+mod figures;
 mod http;
 
 mod responder;
@@ -34,6 +35,7 @@ use room::Room;
 
 pub use crate::inherited::inherited;
 pub use counts::Counted;
+pub use figures::FAMILIES;
 pub use room::STRANGERS_PER_ADDRESS;
 
 /// How often a folder's head is glanced at: one question to the kernel.
@@ -57,6 +59,8 @@ pub struct Options {
     pub inherited: Vec<StdListener>,
     /// Where path proofs are answered.
     pub responders: Vec<SocketAddr>,
+    /// Where its Prometheus asks for figures: an address of loopback.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// A server that runs; it stops when this is dropped.
@@ -66,6 +70,7 @@ pub struct Office {
     /// Where it listens.
     pub listening: Vec<SocketAddr>,
     pub responding: Vec<SocketAddr>,
+    pub measuring: Option<SocketAddr>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -100,7 +105,7 @@ pub fn run(options: Options, started: impl FnOnce(&Office)) -> Result<(), Office
 
 impl Office {
     pub async fn start(options: Options) -> Result<Self, OfficeError> {
-        let Options { store, state, listen, inherited, responders } = options;
+        let Options { store, state, listen, inherited, responders, metrics } = options;
         let desk = Arc::new(Desk::open(store, &state).await?);
         let tls = TlsAcceptor::from(tls::server(&state)?);
         let room = Arc::new(Room::default());
@@ -124,10 +129,16 @@ impl Office {
             responding.push(bound);
             tasks.push(tokio::spawn(respond).abort_handle());
         }
+        let mut measuring = None;
+        if let Some(address) = metrics {
+            let listener = TcpListener::bind(address).await.map_err(network(format!("listen on {address}")))?;
+            measuring = listener.local_addr().ok();
+            tasks.push(tokio::spawn(figures::serve(Arc::clone(&desk), listener)).abort_handle());
+        }
         tasks.push(tokio::spawn(watch(Arc::clone(&desk))).abort_handle());
         tasks.push(tokio::spawn(board::keep(Arc::clone(&desk))).abort_handle());
         tasks.push(tokio::spawn(copy(Arc::clone(&desk))).abort_handle());
-        Ok(Self { desk, listening, responding, tasks })
+        Ok(Self { desk, listening, responding, measuring, tasks })
     }
 
     pub fn counted(&self) -> Counted {
