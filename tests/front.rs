@@ -50,7 +50,9 @@ fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
 /// `window`: how much the client takes before it reads, as little as the kernel allows.
 fn connect_with(host: u8, address: SocketAddr, window: Option<usize>) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    window.map(|bytes| socket.set_recv_buffer_size(bytes).expect("an option"));
+    if let Some(bytes) = window {
+        socket.set_recv_buffer_size(bytes).expect("an option");
+    }
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("all of 127/8 is ours");
     socket.connect(&address.into()).expect("it listens");
     socket.into()
