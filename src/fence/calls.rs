@@ -16,7 +16,7 @@ use super::Role;
 type Call = c::c_long;
 
 /// Both processes. What the loop is made of (epoll, its wake-up, the pair that signals come through) is there before the fence.
-const BOTH: [Call; 47] = [
+const BOTH: [Call; 49] = [
     // memory
     c::SYS_brk,
     c::SYS_madvise,
@@ -48,6 +48,9 @@ const BOTH: [Call; 47] = [
     c::SYS_sendto,
     c::SYS_setsockopt,
     c::SYS_socket,
+    // HTTP and TLS gather what they send, and end it: pages that are probed, and front's
+    c::SYS_shutdown,
+    c::SYS_writev,
     // waiting
     c::SYS_epoll_ctl,
     c::SYS_futex,
@@ -99,11 +102,9 @@ const RUN: [Call; 18] = [
 ];
 
 /// What speaks to people and servers.
-const FRONT: [Call; 5] = [
-    // its web port; what it sends in parts, and the end of what it sends
+const FRONT: [Call; 3] = [
+    // its web port
     c::SYS_listen,
-    c::SYS_shutdown,
-    c::SYS_writev,
     // the C library looks up names with these
     c::SYS_sendmmsg,
     c::SYS_uname,
@@ -127,12 +128,17 @@ const FORM_RUN: [Call; 6] =
 
 /// What the image's C library, musl, and the GNU one ask for differently: waiting, looking at files, ending by `abort`.
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
-const FORM_LIBRARY: [Call; 6] =
-    [c::SYS_epoll_pwait, c::SYS_lstat, c::SYS_open, c::SYS_readv, c::SYS_stat, c::SYS_tkill];
+const FORM_LIBRARY: [Call; 5] = [c::SYS_epoll_pwait, c::SYS_lstat, c::SYS_open, c::SYS_stat, c::SYS_tkill];
 #[cfg(all(target_env = "musl", target_arch = "aarch64"))]
-const FORM_LIBRARY: [Call; 2] = [c::SYS_readv, c::SYS_tkill];
+const FORM_LIBRARY: [Call; 1] = [c::SYS_tkill];
 #[cfg(not(target_env = "musl"))]
 const FORM_LIBRARY: [Call; 2] = [c::SYS_statx, c::SYS_tgkill];
+
+/// musl looks names up by files that it reads in parts; the daemon asks for names itself.
+#[cfg(target_env = "musl")]
+const FORM_FRONT: [Call; 1] = [c::SYS_readv];
+#[cfg(not(target_env = "musl"))]
+const FORM_FRONT: [Call; 0] = [];
 
 /// Answered as a call that this kernel lacks: its flags are in memory, where a filter cannot see them, and libraries use
 /// `clone` then.
@@ -146,7 +152,7 @@ const ARCH: TargetArch = TargetArch::aarch64;
 pub(super) fn allowed(role: Role) -> Vec<Call> {
     let own: [&[Call]; 2] = match role {
         Role::Run => [&RUN, &FORM_RUN],
-        Role::Front => [&FRONT, &[]],
+        Role::Front => [&FRONT, &FORM_FRONT],
     };
     [&BOTH as &[Call], &FORM_BOTH, &FORM_LIBRARY].into_iter().chain(own).flatten().copied().collect()
 }
