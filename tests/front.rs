@@ -286,6 +286,7 @@ fn of_a_thousand_slow_clients_64_are_held_at_most_and_a_scrape_is_answered() {
                 break;
             }
             assert!(began.elapsed() < Duration::from_secs(30), "{page}");
+            // Between two looks at the condition: a page is made anew once a second.
             std::thread::sleep(Duration::from_millis(200));
         }
         println!("{addresses} addresses: {held} held at most, scraped in {took:?}");
