@@ -57,6 +57,28 @@ fn f31_a_config_that_cuts_a_line_off_undoes_itself_and_is_quarantined() {
     assert!(world.settle(400) && world.state() == StateName::Idle);
 }
 
+/// Power goes in the trial. After the boot the line that the change cuts off is the last to come up: without it in the
+/// baseline the second try would be kept.
+#[test]
+fn f31_a_line_that_comes_up_late_after_a_power_cut_is_missed_all_the_same() {
+    let mut world = World::settled();
+    world.bad.insert(candidate(2, 2).config.resolved);
+    offer(&mut world, 2, 2);
+    world.until(StateName::Trial);
+    world.power_cut();
+    world.event(Event::Conditions(Conditions { coming_up: true, ..Conditions::default() }));
+    world.dead.insert(LTE);
+    for _ in 0..20 {
+        world.turn();
+    }
+    assert_eq!(world.state(), StateName::Fetched, "what is measured now says nothing");
+    world.dead.remove(LTE);
+    world.event(Event::Conditions(Conditions::default()));
+    assert!(world.settle(400));
+    assert_eq!(world.state(), StateName::Quarantine);
+    assert_eq!(world.force, Target::Config(candidate(1, 1).config));
+}
+
 /// A provider fails at any moment of a trial: not the config's fault, tried again when the provider is back.
 #[test]
 fn a_provider_that_fails_in_a_trial_is_never_counted_against_the_config() {

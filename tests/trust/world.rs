@@ -250,6 +250,7 @@ impl World {
         // As at every start: what should be in force is compared with what is.
         self.force = if advance.commands.is_empty() { advance.machine.running() } else { self.force };
         self.take(advance);
+        self.event(Event::Conditions(Conditions::default()));
     }
 
     /// Content 1 is kept.

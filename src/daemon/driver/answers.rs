@@ -60,6 +60,7 @@ impl Driver {
             Request::Errand { .. }
             | Request::Deliver { .. }
             | Request::ConfigState
+            | Request::ConfigShow
             | Request::ConfigApply { .. }
             | Request::ConfigConfirm
             | Request::ConfigRollBack

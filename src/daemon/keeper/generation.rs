@@ -54,7 +54,7 @@ impl Parts {
         self.driver.send(Ask::Change(change)).await.map_err(gone)?;
         changed.await.map_err(gone)??;
         match &self.services {
-            Some(services) => services.lock().await.verify(&self.changes, branch).await.map_err(|error| chain(&error)),
+            Some(services) => Services::settled(services, &self.changes, branch).await.map_err(|error| chain(&error)),
             None => Ok(Vec::new()),
         }
     }

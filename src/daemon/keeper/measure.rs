@@ -19,6 +19,9 @@ use crate::trust::machine::{Conditions, Measurement, Office, Signs, Surroundings
 const PROVE_WITHIN: Duration = Duration::from_secs(3);
 /// As many as the evidence has bits for, and `must_work` has entries.
 const SITE_CHECKS: usize = 16;
+/// A modem that lost its power with the gateway, and starts more slowly, has its line up by then; what is down after that is
+/// down.
+const COMES_UP_WITHIN: Duration = Duration::from_mins(2);
 /// Local hour in which the fewest work.
 const QUIETEST: u16 = 3;
 
@@ -47,8 +50,7 @@ pub(super) async fn measure(
 }
 
 fn signs(line: &UplinkStatus, proved: bool) -> Signs {
-    let works = |state| matches!(state, State::Up | State::Degraded | State::Suspect);
-    let answers = line.families.iter().any(|family| works(family.state));
+    let answers = is_working(line);
     let neighbour = line.families.iter().any(|family| family.evidence.gateway_answers == Some(true));
     [(proved, Signs::PROOF), (answers, Signs::TARGETS), (neighbour, Signs::NEIGHBOUR)]
         .into_iter()
@@ -68,9 +70,6 @@ async fn lan_has_carrier(branch: &Branch, netlink: &Netlink) -> bool {
 
 /// Whether this is a good moment for a change.
 pub(super) fn conditions(branch: &Branch, status: &Status) -> Conditions {
-    let works = |line: &&UplinkStatus| {
-        line.families.iter().any(|family| matches!(family.state, State::Up | State::Degraded | State::Suspect))
-    };
     let low = |line: &UplinkStatus| {
         let uplink = branch.gateway.uplinks.iter().find(|uplink| uplink.name.as_str() == line.name);
         let reserve = uplink.and_then(|uplink| uplink.metered.as_ref()).map_or(0, |metered| metered.reserve);
@@ -79,12 +78,23 @@ pub(super) fn conditions(branch: &Branch, status: &Status) -> Conditions {
     let minute = crate::daemon::clock::local_minute();
     Conditions {
         on_backup: status.internet.state == InternetState::Backup,
-        one_uplink: status.uplinks.iter().filter(works).count() < 2,
+        one_uplink: status.uplinks.iter().filter(|line| is_working(line)).count() < 2,
         // A clock that was never set says nothing about opening hours.
         open_hours: branch.place.hours.as_ref().is_some_and(is_open),
         data_low: status.uplinks.iter().any(low),
         quietest_hour: minute.is_some_and(|minute| minute / 60 == QUIETEST),
+        coming_up: are_coming_up(status),
     }
+}
+
+fn is_working(line: &UplinkStatus) -> bool {
+    line.families.iter().any(|family| matches!(family.state, State::Up | State::Degraded | State::Suspect))
+}
+
+fn are_coming_up(status: &Status) -> bool {
+    let wanted = |line: &UplinkStatus| line.families.iter().any(|family| family.state != State::Disabled);
+    Duration::from_millis(status.uptime_ms) < COMES_UP_WITHIN
+        && status.uplinks.iter().any(|line| wanted(line) && !is_working(line))
 }
 
 fn is_open(week: &Week) -> bool {
@@ -99,4 +109,34 @@ fn is_open(week: &Week) -> bool {
     let weekday = now.weekday().to_monday_zero_offset().unsigned_abs();
     let minute = u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs());
     week.open.iter().any(|open| open.day == weekday && (open.from..open.to).contains(&minute))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two lines of one family each, so long after the start.
+    fn after(uptime: Duration, states: [State; 2]) -> Status {
+        let mut status: Status =
+            serde_json::from_str(include_str!("../../../tests/canned/backup.json")).expect("it fits the types");
+        status.uptime_ms = u64::try_from(uptime.as_millis()).expect("short");
+        for (uplink, state) in status.uplinks.iter_mut().zip(states) {
+            uplink.families.truncate(1);
+            uplink.families[0].state = state;
+        }
+        status
+    }
+
+    #[test]
+    fn after_a_start_every_line_gets_two_minutes_to_come_up() {
+        let early = Duration::from_secs(5);
+        for late in [State::Unknown, State::Down, State::Probation] {
+            assert!(are_coming_up(&after(early, [State::Up, late])), "{late:?}");
+            assert!(are_coming_up(&after(COMES_UP_WITHIN - early, [late, State::Up])), "{late:?}");
+            assert!(!are_coming_up(&after(COMES_UP_WITHIN, [State::Up, late])), "{late:?}: it is down");
+        }
+        for there in [State::Up, State::Degraded, State::Suspect, State::Disabled] {
+            assert!(!are_coming_up(&after(early, [State::Up, there])), "{there:?}: nothing to wait for");
+        }
+    }
 }

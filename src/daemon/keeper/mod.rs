@@ -29,7 +29,7 @@ use super::clock;
 use super::driver::Ask;
 use super::hands::chain;
 use crate::config::Branch;
-use crate::config::model::Check;
+use crate::config::model::{Check, Slots};
 use crate::control::errand::Lane;
 use crate::control::io::Incoming;
 use crate::control::protocol::{Refusal, RefusalKind, Reply, Request};
@@ -59,6 +59,8 @@ use pacing::Pacing;
 pub(super) const REQUESTS: usize = 32;
 /// How things are is asked that often.
 const CONDITIONS_EVERY: Duration = Duration::from_mins(1);
+/// The same while lines come up after a start.
+const COMING_UP_EVERY: Duration = Duration::from_secs(1);
 /// Transitions that are kept for `config history`.
 const HISTORY: usize = 64;
 
@@ -107,7 +109,8 @@ pub(super) struct Keeper {
     drift: Watch,
     refused: Option<String>,
     history: VecDeque<Past>,
-    told: Instant,
+    /// When the machine is told next how things are.
+    conditions_at: Instant,
     /// Counted since the start; what the driver was told of it last.
     figures: ConfigFigures,
     figures_told: Option<ConfigFigures>,
@@ -164,15 +167,18 @@ impl Keeper {
         let measuring = self.measuring.as_ref().map_or(Instant::NEVER, deeds::Measuring::until);
         let drift = self.drift_deadline();
         let again = self.again.unwrap_or(Instant::NEVER);
-        machine.min(again).min(self.errands.deadline()).min(measuring).min(drift).min(self.told + CONDITIONS_EVERY)
+        machine.min(again).min(self.errands.deadline()).min(measuring).min(drift).min(self.conditions_at)
     }
 
     async fn due(&mut self) {
         let now = clock::now();
-        if now.since(self.told) >= CONDITIONS_EVERY {
-            self.told = now;
+        if now >= self.conditions_at {
+            self.conditions_at = now + CONDITIONS_EVERY;
             if let Some(status) = self.status().await {
                 let conditions = measure::conditions(&self.branch, &status);
+                if conditions.coming_up {
+                    self.conditions_at = now + COMING_UP_EVERY;
+                }
                 self.step(Event::Conditions(conditions)).await;
             }
         }
@@ -212,6 +218,7 @@ impl Keeper {
                 return;
             }
             Request::ConfigState => Reply::ConfigState(Box::new(self.state(now))),
+            Request::ConfigShow => Reply::InForce(Box::new(self.written())),
             Request::ConfigApply { text, unattended } => self.apply_file(text, unattended, &by).await,
             Request::ConfigConfirm => self.person(Event::Confirm, "confirmed", &by).await,
             Request::ConfigRollBack => self.person(Event::RollBack, "taken back", &by).await,
@@ -231,6 +238,13 @@ impl Keeper {
             }
         };
         reply.send(answer.into()).ok();
+    }
+
+    /// The config that runs, as its authors wrote it: which mark a line got is the daemon's own affair.
+    fn written(&self) -> Branch {
+        let mut branch = Branch::clone(&self.branch);
+        branch.gateway.slots = Slots::default();
+        branch
     }
 
     async fn person(&mut self, event: Event, what: &str, by: &str) -> Reply {

@@ -13,7 +13,7 @@ use super::errands::Errands;
 use super::generation::Parts;
 use super::identity::{Admission, Claim, Device, Enrolment, Hardware, IdentityError};
 use super::pacing::Pacing;
-use super::{CONDITIONS_EVERY, Keeper, chain, clock};
+use super::{Keeper, chain, clock};
 use crate::config::Branch;
 use crate::control::snapshot::ConfigFigures;
 use crate::daemon::marks;
@@ -170,7 +170,7 @@ impl Opened {
             drift: Watch::new(now),
             refused: None,
             history: VecDeque::new(),
-            told: crate::time::Instant::from_nanos(now.nanos().saturating_sub(nanos(CONDITIONS_EVERY))),
+            conditions_at: now,
             figures: ConfigFigures::default(),
             figures_told: None,
             parts,
@@ -205,8 +205,4 @@ fn boot_id() -> BootId {
         *byte = digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
     }
     BootId(id)
-}
-
-fn nanos(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

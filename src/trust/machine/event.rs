@@ -75,6 +75,8 @@ pub struct Conditions {
     pub data_low: bool,
     /// By this branch's own traffic.
     pub quietest_hour: bool,
+    /// After a start, while lines may still be coming up: what is measured now says little about what works here.
+    pub coming_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

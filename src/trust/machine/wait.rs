@@ -159,6 +159,8 @@ fn consider(work: &mut Work, mut fetched: Fetched, checked: Checked) -> State {
 
 fn may_go(work: &Work, fetched: &Fetched, checked: Checked) -> bool {
     let Checked { disturbance, defer, .. } = checked;
+    // A line that is missing in the baseline may be cut off by the change, and nobody would miss it.
+    let Some(conditions) = work.conditions.filter(|conditions| !conditions.coming_up) else { return false };
     if fetched.candidate.expedite || disturbance == Disturbance::None || defer.waits_for_nothing() {
         return true;
     }
@@ -166,10 +168,7 @@ fn may_go(work: &Work, fetched: &Fetched, checked: Checked) -> bool {
     if waited >= DEFER_END {
         return true;
     }
-    match work.conditions {
-        None => false,
-        Some(conditions) => !defer.blocks(conditions) || (waited >= DEFER_MOST && conditions.quietest_hour),
-    }
+    !defer.blocks(conditions) || (waited >= DEFER_MOST && conditions.quietest_hour)
 }
 
 fn measure(work: &mut Work, mut fetched: Fetched) -> State {
