@@ -6,8 +6,8 @@ mod regression;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::action::{Action, Fact};
-use super::event::Event;
+use super::action::{Action, DrillStep, Fact};
+use super::event::{Command, Event};
 use super::*;
 use crate::config::model::*;
 use crate::health::local::{Gateway as Hop, Link};

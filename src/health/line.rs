@@ -7,14 +7,15 @@
 //!               probation ◄─ down ◄─ suspect (burst) ─► up (any reply; the lost ones stay counted as loss)
 //! ```
 //!
-//! Inputs are here; what follows from them is decided in `verdict`. A burst is apart from the state: any reply ends the
-//! suspicion of silence, but the burst goes on until it is certain how much is lost ([`super::sequential`]).
+//! Inputs are here; which target is asked when is in `probing`, how a probe ends in `settle`, and what follows is decided in
+//! `verdict`. A burst is apart from the state: any reply ends the suspicion of silence, but the burst goes on until it is
+//! certain how much is lost ([`super::sequential`]).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
 use super::flaps::Flaps;
 use super::local::{Gateway, Link};
@@ -22,21 +23,15 @@ use super::passive::{Own, Passive, Trigger};
 use super::quality::Quality;
 use super::sequential::Tally;
 use super::target::{Kind, TargetHealth};
-use super::{Cause, Evidence, Note, Output, State, Verdict};
+use super::{Cause, Evidence, Output, State, Verdict};
 use crate::config::model::{Profile, Target, TargetId};
-use crate::probe::flight::{Flight, Pending, Stage};
-use crate::probe::schedule::{PAGE, POLITE, Schedule, Turn};
+use crate::probe::flight::Flight;
+use crate::probe::schedule::Schedule;
 use crate::probe::{Answer, Cookie, Outcome};
 use crate::time::Instant;
 
-/// A metered line that is down is asked this often: it costs nothing while nothing comes back.
-const METERED_DOWN_INTERVAL: Duration = Duration::from_secs(5);
-/// Passive life lets this many probes in a row be skipped on a metered line, then one is sent all the same.
-const SKIP_MOST: u32 = 10;
 /// A start has heard by then of all that the kernel has; what was not told of is not there.
 const FIRST_DUMP: Duration = Duration::from_secs(2);
-/// Lines that are probed more slowly keep their time: there each probe may be paid for.
-const EARLY_BELOW: Duration = Duration::from_secs(1);
 /// Counters of a line without traffic: often enough to notice within a quarter second that a call or a download starts.
 const IDLE_COUNTERS: Duration = Duration::from_millis(250);
 
@@ -123,14 +118,14 @@ pub struct Line {
     /// Was `up` at least once: from then on a failure is an outage and a return must be proved.
     pub(super) proved: bool,
     pub(super) in_use: bool,
-    skipped: u32,
+    pub(super) skipped: u32,
     /// Probes sent since the counters were last read.
-    own: Own,
+    pub(super) own: Own,
     /// Another line wants to know how this target answers here.
-    wanted: Option<TargetId>,
+    pub(super) wanted: Option<TargetId>,
     started: Instant,
     told: Told,
-    random: ChaCha8Rng,
+    pub(super) random: ChaCha8Rng,
 }
 
 /// What the kernel has told since the start. What is not told yet is not gone.
@@ -273,6 +268,11 @@ impl Line {
 
     pub fn in_flight(&self) -> usize {
         self.flight.len()
+    }
+
+    /// How long after its sending a probe is remembered.
+    pub fn settle_after(&self) -> Duration {
+        self.spans.settle_after
     }
 
     /// When probation ends if nothing more is missed.
@@ -457,16 +457,6 @@ impl Line {
         }
     }
 
-    /// Asks this target next, unless it was asked since then.
-    pub fn ask_since(&mut self, target: TargetId, since: Instant, now: Instant) {
-        let asked = self.targets.get(target.index()).is_none_or(|target| target.last_sent >= Some(since));
-        if !asked && self.is_local_ok() && self.wanted.is_none() {
-            self.wanted = Some(target);
-            self.schedule.prefer(target.index());
-            self.schedule.hurry(now);
-        }
-    }
-
     // --- time
 
     pub fn poll(&mut self, now: Instant, out: &mut Output) {
@@ -483,18 +473,6 @@ impl Line {
         self.poll_schedule(now, out);
     }
 
-    /// The next probe of a steady line may go together with one of another line.
-    pub fn is_nearly_due(&self, now: Instant) -> bool {
-        let steady = matches!(self.state, State::Up | State::Degraded | State::Probation) && self.burst.is_none();
-        let interval = self.interval(now);
-        steady && interval <= EARLY_BELOW && self.schedule.is_nearly_due(now, interval)
-    }
-
-    pub fn poll_early(&mut self, now: Instant, out: &mut Output) {
-        self.schedule.hurry(now);
-        self.poll(now, out);
-    }
-
     /// A target that stays silent while others answer must not start a burst each time, nor convict. If all are equally
     /// poor, the line is.
     pub(super) fn is_muted(&self, index: usize) -> bool {
@@ -507,241 +485,6 @@ impl Line {
     pub(super) fn muted(&self) -> u16 {
         let bit = |index: usize| u32::try_from(index).ok().and_then(|index| 1u16.checked_shl(index)).unwrap_or(0);
         (0..self.targets.len()).filter(|index| self.is_muted(*index)).fold(0, |set, index| set | bit(index))
-    }
-
-    fn poll_flight(&mut self, now: Instant, out: &mut Output) {
-        let settle_after = self.settle_after();
-        let muted = self.muted();
-        let is_muted = |target: TargetId| muted & 1u16.checked_shl(u32::from(target.0)).unwrap_or(0) != 0;
-        let mut overdue = None;
-        let (targets, profile, burst) = (&self.targets, &self.profile, &mut self.burst);
-        self.flight.advance(now, |pending| {
-            let Some(target) = targets.get(pending.target.index()) else { return };
-            let settle_at = pending.sent + settle_after;
-            match pending.stage {
-                Stage::Requested => pending.next = settle_at,
-                Stage::Waiting => {
-                    pending.stage = Stage::Overdue;
-                    let patience = target.rtt.patience(profile.overdue_floor).min(profile.dead_after * 2);
-                    pending.next = (pending.sent + patience).max(now).min(settle_at);
-                    if !pending.void && !is_muted(pending.target) && !target.suspect && target.kind != Kind::Page {
-                        overdue = Some(pending.sequence);
-                    }
-                }
-                Stage::Overdue => {
-                    pending.stage = Stage::Lost;
-                    pending.next = settle_at;
-                    if let (true, false, Some(burst)) = (pending.burst, pending.void, burst.as_mut())
-                        && !is_muted(pending.target)
-                        && !target.suspect
-                    {
-                        burst.tally.handle_lost(pending.target);
-                    }
-                }
-                Stage::Lost => pending.next = settle_at,
-            }
-        });
-        while let Some(pending) = self.flight.take_expired(now, settle_after) {
-            self.settle_silent(&pending, now, out);
-        }
-        let asks = match self.state {
-            State::Up | State::Degraded | State::Probation => true,
-            // A brown-out carries the traffic for want of anything better: if it dies, another brown-out is better.
-            State::Down => self.in_use && self.evidence.verdict == Some(Verdict::Loss),
-            State::Disabled | State::Unknown | State::Suspect => false,
-        };
-        if let Some(sequence) = overdue
-            && asks
-            && self.burst.is_none()
-            && self.is_local_ok()
-        {
-            self.flight.join_burst(sequence);
-            self.begin_burst(None, now, out);
-        }
-    }
-
-    fn poll_schedule(&mut self, now: Instant, out: &mut Output) {
-        // A few turns at the most: the schedule never piles up a crowd.
-        for _ in 0..4 {
-            if self.schedule.due() > now {
-                return;
-            }
-            let interval = self.interval(now);
-            let burst = self.burst.is_some() || self.state == State::Unknown;
-            let only_pages = self.only_pages();
-            let in_doubt = self.state == State::Down || burst;
-            let wanted = self.wanted.map(TargetId::index);
-            let targets = &self.targets;
-            let turn = |index: usize| {
-                let Some(target) = targets.get(index) else { return Turn { not_before: now, eligible: false } };
-                let spacing = match target.kind {
-                    _ if wanted == Some(index) => Duration::ZERO,
-                    Kind::Page if target.failed_in_row > 0 || only_pages || in_doubt => POLITE,
-                    Kind::Page => PAGE,
-                    Kind::Icmp | Kind::Tcp | Kind::Dns if target.polite && !burst => POLITE,
-                    Kind::Icmp | Kind::Tcp | Kind::Dns => Duration::ZERO,
-                };
-                let not_before = target.last_sent.map_or(Instant::ORIGIN, |sent| sent + spacing);
-                Turn { not_before, eligible: true }
-            };
-            let index = self.schedule.take(now, interval, &mut self.random, targets.len(), turn);
-            let Some(index) = index else { continue };
-            if wanted == Some(index) {
-                self.wanted = None;
-            } else if self.may_skip(now) {
-                continue;
-            }
-            self.send(index, burst, now, out);
-        }
-    }
-
-    /// On a metered line that carries answered traffic a probe tells nothing new.
-    fn may_skip(&mut self, now: Instant) -> bool {
-        let quiet = self.metered && self.in_use && self.burst.is_none() && self.state == State::Up;
-        let fresh = || {
-            self.passive.grew().is_some_and(|grew| now < grew + self.profile.interval)
-                && self.passive.is_moving(now, self.profile.interval)
-                && self.passive.is_balanced()
-                && self.targets.iter().all(|target| target.kind == Kind::Icmp || target.failed_in_row == 0)
-        };
-        if quiet && self.skipped < SKIP_MOST && fresh() {
-            self.skipped += 1;
-            return true;
-        }
-        self.skipped = 0;
-        false
-    }
-
-    fn send(&mut self, index: usize, burst: bool, now: Instant, out: &mut Output) {
-        let Some(target) = self.targets.get_mut(index) else { return };
-        target.last_sent = Some(now);
-        let id = TargetId(u8::try_from(index).unwrap_or(u8::MAX));
-        let mut cookie = [0; 16];
-        self.random.fill_bytes(&mut cookie);
-        let cookie = Cookie(cookie);
-        let (sequence, dropped) = self.flight.add(Pending {
-            sequence: 0,
-            target: id,
-            cookie,
-            sent: now,
-            stage: Stage::Requested,
-            next: now + self.settle_after(),
-            burst,
-            void: false,
-        });
-        if let Some(dropped) = dropped {
-            self.settle_neutral(&dropped, Outcome::Void, out);
-        }
-        out.probes.push((id, sequence, cookie));
-    }
-
-    /// How long after its sending a probe is remembered.
-    pub fn settle_after(&self) -> Duration {
-        self.spans.settle_after
-    }
-
-    /// Between two probes, as things are.
-    pub fn interval(&self, now: Instant) -> Duration {
-        match self.state {
-            // Whoever is known to lose most of what it is asked must not be drowned in questions.
-            State::Down if self.burst.is_some() => self.profile.burst_spacing,
-            _ if self.burst.is_some() => self.spans.burst,
-            // A start asks quickly for as long as silence would take to be believed; then nobody is in a hurry, and a
-            // neighbour that is not resolved yet must not find a crowd queued.
-            State::Unknown if now.since(self.asked_since) < self.profile.dead_after * 2 => self.spans.burst,
-            State::Unknown | State::Probation => self.profile.interval,
-            State::Down if self.metered && self.evidence.verdict != Some(Verdict::Loss) => {
-                METERED_DOWN_INTERVAL.max(self.profile.interval)
-            }
-            State::Down => self.profile.interval,
-            State::Up | State::Degraded | State::Suspect | State::Disabled if self.in_use => self.profile.interval,
-            State::Up | State::Degraded | State::Suspect | State::Disabled if self.metered => {
-                self.profile.interval_standby * self.families
-            }
-            State::Up | State::Degraded | State::Suspect | State::Disabled => self.profile.interval_standby,
-        }
-    }
-
-    // --- how a probe ends
-
-    fn settle_reply(&mut self, pending: &Pending, received: Instant, now: Instant, out: &mut Output) {
-        self.own.received += 1;
-        let rtt = received.since(pending.sent);
-        let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
-        let overdue_after = target.rtt.overdue_after(self.profile.overdue_floor, self.spans.overdue_most);
-        let first = target.rtt.smoothed().is_none();
-        let outcome = if rtt > overdue_after && !first { Outcome::Late { rtt } } else { Outcome::Reply { rtt } };
-        target.last_outcome = Some(outcome);
-        // The first packets of a line, new or back, wait for its neighbours to be resolved; that is no RTT of the line.
-        let waited = match self.state {
-            State::Unknown | State::Down => rtt > self.profile.dead_after,
-            State::Probation => pending.sent < self.since,
-            State::Up | State::Degraded | State::Suspect | State::Disabled => false,
-        };
-        let is_sample = !waited;
-        target.handle_reply(pending.sent, is_sample.then_some(rtt), received);
-        self.last_reply = self.last_reply.max(Some(received));
-        self.stalls = Stalls::default();
-        self.passive.handle_probe_reply();
-        if is_sample {
-            self.count(pending.target, Some(rtt), now);
-        }
-        let counts = self.burst.is_some()
-            && pending.burst
-            && pending.stage != Stage::Lost
-            && !self.is_muted(pending.target.index());
-        if let Some(burst) = self.burst.as_mut() {
-            burst.alive = true;
-            if counts {
-                burst.tally.handle_answered(pending.target);
-            }
-        }
-        out.notes.push(Note::Settled { target: pending.target, outcome });
-        self.alive(pending.target, received, now, out);
-        self.judge(now, out);
-    }
-
-    fn settle_failed(&mut self, pending: &Pending, outcome: Outcome, now: Instant, out: &mut Output) {
-        self.own.received += 1;
-        let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
-        target.last_outcome = Some(outcome);
-        target.handle_failed(pending.sent);
-        self.count(pending.target, None, now);
-        out.notes.push(Note::Settled { target: pending.target, outcome });
-        self.judge(now, out);
-    }
-
-    fn settle_silent(&mut self, pending: &Pending, now: Instant, out: &mut Output) {
-        if pending.void || pending.stage == Stage::Requested {
-            let outcome = if pending.void { Outcome::Void } else { Outcome::Unsent };
-            self.settle_neutral(pending, outcome, out);
-            return;
-        }
-        let Some(target) = self.targets.get_mut(pending.target.index()) else { return };
-        target.last_outcome = Some(Outcome::Silent);
-        target.handle_silent(pending.sent);
-        self.count(pending.target, None, now);
-        out.notes.push(Note::Settled { target: pending.target, outcome: Outcome::Silent });
-    }
-
-    /// A page takes several round trips and a server: neither its time nor its failure is a figure of the line.
-    fn count(&mut self, target: TargetId, rtt: Option<Duration>, now: Instant) {
-        let page = |target: &TargetHealth| target.kind == Kind::Page;
-        if self.only_pages() || !self.targets.get(target.index()).is_some_and(page) {
-            self.quality.handle_settled(target, rtt, now);
-        }
-    }
-
-    fn only_pages(&self) -> bool {
-        self.targets.iter().all(|target| target.kind == Kind::Page)
-    }
-
-    /// An end that says nothing about the line.
-    fn settle_neutral(&mut self, pending: &Pending, outcome: Outcome, out: &mut Output) {
-        if let Some(target) = self.targets.get_mut(pending.target.index()) {
-            target.last_outcome = Some(outcome);
-        }
-        out.notes.push(Note::Settled { target: pending.target, outcome });
     }
 
     /// What is under way says nothing any more.

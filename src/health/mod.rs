@@ -6,8 +6,10 @@ pub mod flaps;
 pub mod line;
 pub mod local;
 pub mod passive;
+mod probing;
 pub mod quality;
 pub mod sequential;
+mod settle;
 pub mod target;
 mod verdict;
 
