@@ -20,6 +20,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use crate::apply::exec::KernelError;
 use crate::config::branch::{Branch, Dns};
 use crate::kernel::netlink::Netlink;
@@ -219,7 +221,7 @@ impl Services {
                 return Ok(report);
             }
             self.stage(&steps, &wanted).await?;
-            self.execute(netlink, &steps, &wanted, &mut report).await?;
+            self.execute(netlink, &steps, &wanted, &Section::ALL, &mut report).await?;
             self.wait_for_service(netlink, to, &wanted, IN_FORCE_WITHIN).await?;
         }
         let differences = self.verify(netlink, to).await?;
@@ -239,6 +241,23 @@ impl Services {
         differences.extend(links::missing(&found.links, &wanted.links));
         differences.extend(self.unserved(branch, &wanted, &found.links).await);
         Ok(differences)
+    }
+
+    /// As [`Self::verify`], of `services` that others use meanwhile: what is under way gets the time that a service may take. The
+    /// uplinks of a new config have other resolvers, and dnsmasq hears of them last; at start-up it is started by two.
+    pub async fn settled(
+        services: &Mutex<Self>,
+        netlink: &Netlink,
+        branch: &Branch,
+    ) -> Result<Vec<String>, ServicesError> {
+        let patience = Patience::of(IN_FORCE_WITHIN);
+        loop {
+            let differences = services.lock().await.verify(netlink, branch).await?;
+            if differences.is_empty() || patience.is_over() {
+                return Ok(differences);
+            }
+            io::pause().await;
+        }
     }
 
     /// What somebody changed, by section, in words. What dnsmasq does not do although its files are right is `dns`.
@@ -263,7 +282,7 @@ impl Services {
         let mut report = Report::default();
         if !steps.is_empty() {
             self.stage(&steps, &wanted).await?;
-            self.execute(netlink, &steps, &wanted, &mut report).await?;
+            self.execute(netlink, &steps, &wanted, sections, &mut report).await?;
         }
         Ok(report)
     }
@@ -371,6 +390,7 @@ impl Services {
         netlink: &Netlink,
         steps: &[Step],
         wanted: &Wanted,
+        sections: &[Section],
         report: &mut Report,
     ) -> Result<(), ServicesError> {
         let mut failed = None;
@@ -383,7 +403,7 @@ impl Services {
                     let serves = matches!(flag, Flag::DnsmasqRestart | Flag::DnsmasqReload);
                     // Services come after the addresses they listen on.
                     if serves && !links_done && failed.is_none() {
-                        self.wait_for_links(netlink, wanted).await?;
+                        self.wait_for_links(netlink, wanted, sections).await?;
                         links_done = true;
                     }
                     store::raise(&self.paths.flags, &flag.name())?;
@@ -399,14 +419,21 @@ impl Services {
             report.done.push(step.describe());
         }
         failed.map_or(Ok(()), Err)?;
-        self.wait_for_links(netlink, wanted).await
+        self.wait_for_links(netlink, wanted, sections).await
     }
 
-    async fn wait_for_links(&self, netlink: &Netlink, wanted: &Wanted) -> Result<(), ServicesError> {
+    /// What is left alone in other sections is not waited for.
+    async fn wait_for_links(
+        &self,
+        netlink: &Netlink,
+        wanted: &Wanted,
+        sections: &[Section],
+    ) -> Result<(), ServicesError> {
         let patience = Patience::of(IN_FORCE_WITHIN);
         loop {
             let found = netlink.lan().await.map_err(|source| ServicesError::Read { source })?;
-            let undone = links::undone(&found, &wanted.links);
+            let mut undone = links::undone(&found, &wanted.links);
+            undone.retain(|(device, _)| sections.contains(&wanted.section_of(device)));
             if undone.is_empty() {
                 return Ok(());
             }

@@ -44,6 +44,12 @@ pub(super) struct Wanted {
     pub(super) links: Links,
 }
 
+impl Wanted {
+    pub(super) fn section_of(&self, device: &str) -> Section {
+        if self.uplinks.contains(device) { Section::Uplinks } else { Section::Networks }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Folder {
     Network,
@@ -58,6 +64,10 @@ pub enum Section {
     Networks,
     Dns,
     Access,
+}
+
+impl Section {
+    pub(super) const ALL: [Self; 4] = [Self::Uplinks, Self::Networks, Self::Dns, Self::Access];
 }
 
 /// What a unit of systemd does when it sees the flag; each is one fixed command.
@@ -134,10 +144,7 @@ impl Step {
     }
 
     pub(super) fn section(&self, wanted: &Wanted) -> Section {
-        let of = |device: Option<&str>| match device {
-            Some(device) if wanted.uplinks.contains(device) => Section::Uplinks,
-            Some(_) | None => Section::Networks,
-        };
+        let of = |device: Option<&str>| device.map_or(Section::Networks, |device| wanted.section_of(device));
         match &self.act {
             Act::Write { folder: Folder::Network, name, .. } | Act::Remove { folder: Folder::Network, name } => {
                 of(device_of(name))
