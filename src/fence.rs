@@ -37,9 +37,9 @@ const READ_BY_LIBRARIES: [&str; 15] = [
     "/usr/share/zoneinfo",
 ];
 
-/// Also read by the daemon: switches and devices, leases, its own figures; and by nft: names of protocols, services, marks
+/// Also read by the daemon: switches and devices, flash, leases, its own figures; and by nft: names of protocols, services, marks
 /// and realms, without which it lists rules otherwise than they were loaded.
-const READ_BY_RUN: [&str; 12] = [
+const READ_BY_RUN: [&str; 13] = [
     "/etc/connlabel.conf",
     "/etc/iproute2",
     "/etc/protocols",
@@ -49,6 +49,7 @@ const READ_BY_RUN: [&str; 12] = [
     "/proc/sys/kernel/random",
     "/proc/sys/net",
     "/run/systemd/netif",
+    "/sys/bus/mmc/devices",
     "/sys/class/net",
     "/sys/devices",
     "/usr/share/iproute2",

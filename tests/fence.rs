@@ -8,13 +8,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io, thread};
 
+use causeway::config::model::{Check, Family, Host, HttpUrl, LinkName, Target, TargetId, UplinkId};
+use causeway::engine::event::Event;
 use causeway::fence::{Fence, FenceError, Strength};
+use causeway::probe::io::{Prober, Roots, clock};
+use causeway::probe::{Answer, Cookie, ProbeId, ProbeRequest};
 use libc as c;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tokio::runtime::Runtime;
 
 /// What became of an act.
@@ -91,6 +100,16 @@ fn g14_calls_that_nobody_needs_are_refused() {
         assert_eq!(place.run(|| call(number)), REFUSED, "run: {name}");
         assert_eq!(place.front(|| call(number)), End::Killed, "front: {name}");
     }
+}
+
+/// Told as calls that the kernel lacks, and without a line in its log: programs ask, and do without.
+#[test]
+fn g14_calls_that_are_hidden_are_refused_too() {
+    let place = Place::new("hidden");
+    assert_eq!(place.run(|| call(c::SYS_clone3)), End::Error(c::ENOSYS));
+    assert_eq!(place.front(|| call(c::SYS_clone3)), End::Error(c::ENOSYS));
+    assert_eq!(place.run(|| call(c::SYS_umask)), End::Error(c::ENOSYS));
+    assert_eq!(place.front(|| call(c::SYS_umask)), End::Killed);
 }
 
 #[test]
@@ -183,6 +202,7 @@ fn run_still_does_its_work() {
         ("ask the kernel with nft", &|| nft(&["-j", "-f", "-"], r#"{"nftables":[{"list":{"tables":null}}]}"#)),
         ("name protocols, for nft", &|| fs::read("/etc/protocols").map(drop)),
         ("write files that services read", &|| publish(&place.services())),
+        ("list the flash there is", &flash),
     ] {
         assert_eq!(place.run(act), End::Done, "{name}");
     }
@@ -195,6 +215,23 @@ fn run_still_does_its_work() {
     }
 }
 
+/// As the prober does it: a new connection for each question, bound to its device.
+#[test]
+fn run_still_asks_for_pages() {
+    let place = Place::new("pages");
+    let (tls, roots) = certified();
+    let [plain, secret] = [None, Some(tls)].map(page);
+    for (name, tls, port) in [("http", false, plain), ("https", true, secret)] {
+        let asked = |contains| {
+            let url = HttpUrl { tls, host: Host::Address([127, 0, 0, 1].into()), port, path: "/".to_owned() };
+            let check = Check::Http { url, status: 200, contains: Some(contains) };
+            place.run_in_loop(|it| it.block_on(probe(check.clone(), Arc::clone(&roots))))
+        };
+        assert_eq!(asked("all is well".to_owned()), End::Done, "{name}");
+        assert_eq!(asked("something else".to_owned()), End::Error(OTHER), "{name} with another page");
+    }
+}
+
 #[test]
 fn front_still_does_its_work() {
     let place = Place::new("face");
@@ -202,6 +239,9 @@ fn front_still_does_its_work() {
         ("serve", &(|| serve(place.web)) as &dyn Fn() -> io::Result<()>),
         ("keep its state", &|| fs::write(place.state().join("spool"), "x")),
         ("find a name", &|| std::net::ToSocketAddrs::to_socket_addrs("localhost:1").map(drop)),
+        ("say how full the disk is", &|| {
+            causeway::telemetry::io::storage(Path::new("/var")).map(drop).ok_or(io::ErrorKind::Other.into())
+        }),
         ("count its handles", &|| fs::read_dir("/proc/self/fd").map(|handles| assert!(handles.count() > 3))),
         ("a thread", &start_thread),
     ] {
@@ -452,7 +492,7 @@ fn nft_from_the_loop(runtime: &Runtime) -> io::Result<()> {
 
 fn dnsmasq_says(runtime: &Runtime, conf: &str, good: bool) -> io::Result<()> {
     use causeway::kernel::programs::Program;
-    let (program, patience) = (Program::DnsmasqTest, std::time::Duration::from_secs(20));
+    let (program, patience) = (Program::DnsmasqTest, Duration::from_secs(20));
     let asked = program.run(Path::new(program.path()), conf.as_bytes().to_vec(), 4_096, patience);
     let output = runtime.block_on(asked).map_err(|_| io::ErrorKind::Other)?;
     let words = if good { "syntax check OK" } else { "bad dhcp-range" };
@@ -469,6 +509,95 @@ fn publish(folder: &Path) -> io::Result<()> {
     fs::create_dir(folder.join("flags"))?;
     fs::remove_file(&place)
 }
+
+/// A machine without such flash may lack the folder.
+fn flash() -> io::Result<()> {
+    match fs::read_dir("/sys/bus/mmc/devices") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// For the page's address, and who vouches for it.
+fn certified() -> (Arc<ServerConfig>, Arc<RootCertStore>) {
+    let key = || KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, key()).expect("an authority");
+    let (own, params) = (key(), CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("an address"));
+    let certificate = params.signed_by(&own, &authority).expect("a certificate");
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).expect("a root");
+    let own = PrivateKeyDer::try_from(own.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], own);
+    (Arc::new(config.expect("a server's config")), Arc::new(roots))
+}
+
+/// A page that says that all is well, served beside the test; its port.
+fn page(tls: Option<Arc<ServerConfig>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Who goes away in between is no fault of the page's.
+            let _ = match &tls {
+                None => say(stream),
+                Some(config) => ServerConnection::new(Arc::clone(config))
+                    .map_err(io::Error::other)
+                    .and_then(|connection| say(StreamOwned::new(connection, stream))),
+            };
+        }
+    });
+    port
+}
+
+fn say(mut stream: impl Read + Write) -> io::Result<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nall is well")?;
+    stream.flush()
+}
+
+/// Asks it once, by the prober, as the daemon does.
+async fn probe(check: Check, roots: Arc<RootCertStore>) -> io::Result<()> {
+    let text = include_str!("../configs/examples/two-lines.toml");
+    let mut gateway = causeway::config::parse("two-lines.toml", text).expect("an example is valid");
+    gateway.uplinks[0].device = LinkName::new("lo").expect("a name");
+    gateway.uplinks[0].targets = vec![Target { family: Family::V4, check }];
+    let mut prober = Prober::new(Arc::new(gateway), clock::now, Roots::Given(roots));
+    let probe = ProbeId { uplink: UplinkId(0), family: Family::V4, target: TargetId(0), sequence: 1 };
+    let Event::ProbeSent { .. } = prober.send(ProbeRequest { probe, cookie: Cookie([0; 16]), patience: PATIENCE })
+    else {
+        return Err(io::ErrorKind::NotConnected.into());
+    };
+    let answered = async {
+        loop {
+            let mut events = Vec::new();
+            prober.next(&mut events).await;
+            let answer = events
+                .iter()
+                .find_map(|event| if let Event::ProbeAnswered { answer, .. } = event { Some(*answer) } else { None });
+            if let Some(answer) = answer {
+                return answer;
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Answer::Reply) => Ok(()),
+        Ok(answer) => Err(io::Error::other(format!("{answer:?}"))),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Within one machine, which may be laden.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn serve(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 use nix::libc as c;
 use seccompiler::SeccompCmpArgLen::{Dword, Qword};
-use seccompiler::SeccompCmpOp::{MaskedEq, Ne};
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq, Ne};
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -102,9 +102,11 @@ const RUN: [Call; 18] = [
 ];
 
 /// What speaks to people and servers.
-const FRONT: [Call; 3] = [
+const FRONT: [Call; 4] = [
     // its web port
     c::SYS_listen,
+    // how full the disk is
+    c::SYS_statfs,
     // the C library looks up names with these
     c::SYS_sendmmsg,
     c::SYS_uname,
@@ -140,9 +142,28 @@ const FORM_FRONT: [Call; 1] = [c::SYS_readv];
 #[cfg(not(target_env = "musl"))]
 const FORM_FRONT: [Call; 0] = [];
 
-/// Answered as a call that this kernel lacks: its flags are in memory, where a filter cannot see them, and libraries use
-/// `clone` then.
-const HIDDEN: Call = c::SYS_clone3;
+/// Answered as calls that this kernel lacks, and not logged: whoever asks does without, at each start of nft, and a log that
+/// always has a line hides the one that matters. The flags of `clone3` are in memory, where a filter cannot see them, and
+/// libraries use `clone` then.
+const HIDDEN: [Call; 1] = [c::SYS_clone3];
+/// dnsmasq's check sets a mask for files that it does not write. The loader of ARM64 asks for the kernel's age before it uses SVE.
+#[cfg(target_arch = "x86_64")]
+const HIDDEN_RUN: [Call; 1] = [c::SYS_umask];
+#[cfg(target_arch = "aarch64")]
+const HIDDEN_RUN: [Call; 2] = [c::SYS_umask, c::SYS_uname];
+
+/// What a library asks first, of dnsmasq: which capabilities the kernel knows.
+const HIDDEN_QUESTION: u64 = c::PR_CAPBSET_READ as u64;
+
+/// The protection that ARM64's loader wants for a program's code, beyond what the kernel gave it: that it is entered at marked
+/// places only. From memory that was written a moment ago it cannot be told, so it is refused.
+#[cfg(target_arch = "aarch64")]
+const HIDDEN_PROTECTION: Option<u64> = {
+    const PROT_BTI: c::c_int = 0x10; // asm/mman.h; the libc crate has it for one C library only
+    Some((c::PROT_READ | c::PROT_EXEC | PROT_BTI) as u64)
+};
+#[cfg(target_arch = "x86_64")]
+const HIDDEN_PROTECTION: Option<u64> = None;
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: TargetArch = TargetArch::x86_64;
@@ -165,12 +186,10 @@ pub(super) fn filters(role: Role) -> Result<[(BpfProgram, bool); 3], BackendErro
         Role::Run => refuse(Errno::EPERM),
         Role::Front => SeccompAction::KillProcess,
     };
-    // The last filter that goes in has the last word among errors, so it leaves the hidden call to the first.
-    let by_number = allowed(role).into_iter().chain([HIDDEN]).map(|call| (call, Vec::new())).collect();
-    let hidden = BTreeMap::from([(HIDDEN, Vec::new())]);
+    // The last filter that goes in has the last word among errors, so the others leave what is hidden to the first.
+    let by_number = allowed(role).into_iter().chain(hidden_calls(role)).map(|call| (call, Vec::new())).collect();
     Ok([
-        // Not logged: it happens at each start of nft.
-        (filter(hidden, SeccompAction::Allow, refuse(Errno::ENOSYS))?, false),
+        (filter(hidden(role)?, SeccompAction::Allow, refuse(Errno::ENOSYS))?, false),
         // An error also for `front`: libraries try a netlink socket or a protection, and do without.
         (filter(arguments(role)?, SeccompAction::Allow, refuse(Errno::EPERM))?, true),
         // Last, for it takes `seccomp` away.
@@ -186,6 +205,29 @@ fn filter(
     SeccompFilter::new(rules, otherwise, named, ARCH)?.try_into()
 }
 
+fn hidden_calls(role: Role) -> Vec<Call> {
+    let own: &[Call] = match role {
+        Role::Run => &HIDDEN_RUN,
+        Role::Front => &[],
+    };
+    HIDDEN.into_iter().chain(own.iter().copied()).collect()
+}
+
+fn hidden(role: Role) -> Result<BTreeMap<Call, Vec<SeccompRule>>, BackendError> {
+    let mut rules: BTreeMap<Call, Vec<SeccompRule>> =
+        hidden_calls(role).into_iter().map(|call| (call, Vec::new())).collect();
+    if let Some(protection) = HIDDEN_PROTECTION {
+        rules.insert(c::SYS_mprotect, vec![rule(&[(2, Dword, Eq, protection)])?]);
+    }
+    match role {
+        Role::Run => {
+            rules.insert(c::SYS_prctl, vec![rule(&[(0, Dword, Eq, HIDDEN_QUESTION)])?]);
+        }
+        Role::Front => {}
+    }
+    Ok(rules)
+}
+
 /// Arguments that are refused. Conditions of one rule hold together; one rule is enough.
 fn arguments(role: Role) -> Result<BTreeMap<Call, Vec<SeccompRule>>, BackendError> {
     let writable = number(c::PROT_WRITE);
@@ -196,12 +238,15 @@ fn arguments(role: Role) -> Result<BTreeMap<Call, Vec<SeccompRule>>, BackendErro
     let thread = number(c::CLONE_THREAD);
 
     let mut sockets = vec![none_of(0, families(role))?];
+    let mut questions = vec![number(c::PR_SET_NAME), number(c::PR_SET_VMA)];
+    let mut code = vec![(2, Dword, MaskedEq(executable), executable)];
+    code.extend(HIDDEN_PROTECTION.map(|protection| (2, Dword, Ne, protection)));
     let mut clones = Vec::new();
     for space in NAMESPACES {
         clones.push(rule(&[(0, Qword, MaskedEq(number(space)), number(space))])?);
     }
     match role {
-        Role::Run => {}
+        Role::Run => questions.push(HIDDEN_QUESTION),
         Role::Front => {
             sockets.push(rule(&[(1, Dword, MaskedEq(kind), raw)])?);
             // A thread, never a process.
@@ -219,8 +264,8 @@ fn arguments(role: Role) -> Result<BTreeMap<Call, Vec<SeccompRule>>, BackendErro
                 rule(&[(2, Dword, MaskedEq(executable), executable), (3, Dword, MaskedEq(anonymous), anonymous)])?,
             ],
         ),
-        (c::SYS_mprotect, vec![rule(&[(2, Dword, MaskedEq(executable), executable)])?]),
-        (c::SYS_prctl, vec![none_of(0, &[number(c::PR_SET_NAME), number(c::PR_SET_VMA)])?]),
+        (c::SYS_mprotect, vec![rule(&code)?]),
+        (c::SYS_prctl, vec![none_of(0, &questions)?]),
         (c::SYS_ioctl, vec![none_of(1, &REQUESTS)?]),
     ]))
 }
