@@ -29,6 +29,7 @@ pub mod ports;
 pub mod probe;
 pub mod telemetry;
 pub mod time;
+mod tls;
 pub mod trust;
 
 /// The release, as people and metrics are told.

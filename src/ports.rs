@@ -136,6 +136,8 @@ pub fn in_bus_order(buses: &[String]) -> Vec<Port> {
 /// A `.link` file of systemd-udevd for one port.
 pub fn link_file(port: &Port) -> String {
     let place = match (&port.path, &port.kernel) {
+        // Where the device tree describes the machine, and not ACPI, the bus itself is a platform's device.
+        (Some(path), _) if path.starts_with("pci-") => format!("Path={path} platform-*-{path}"),
         (Some(path), _) => format!("Path={path}"),
         (None, Some(kernel)) => format!("OriginalName={kernel}"),
         (None, None) => "OriginalName=!*".to_owned(),
@@ -197,6 +199,13 @@ mod tests {
     fn names(count: usize) -> Vec<String> {
         let buses: Vec<_> = (0..count).rev().map(|index| format!("0000:0{index}:00.0")).collect();
         in_bus_order(&buses).into_iter().map(|port| port.name).collect()
+    }
+
+    #[test]
+    fn a_port_on_pci_is_found_with_acpi_and_with_a_device_tree() {
+        let port = Port { name: "wan0".to_owned(), path: Some("pci-0000:00:10.0".to_owned()), kernel: None };
+        let file = link_file(&port);
+        assert!(file.contains("\nPath=pci-0000:00:10.0 platform-*-pci-0000:00:10.0\n"), "{file}");
     }
 
     #[test]

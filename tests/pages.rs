@@ -423,7 +423,7 @@ fn the_technicians_page_on_every_screen_and_on_paper() {
         check(
             &mut browser,
             &format!("it {width} {look:?}"),
-            &["On backup", "FC-20881", "path default (ipv4) on lte0", "Events"],
+            &["On backup", "FC-20881", "path default (ipv4) on lte0", "Runbook: BranchOnBackup", "Events"],
         );
         if [(DESK, Look::Light), (PHONE, Look::Dark)].contains(&(width, look)) {
             browser.picture(&format!("page-it-{width}-{look:?}").to_lowercase());

@@ -39,9 +39,6 @@ const ANNOUNCED: &[&str] = &[
     "causeway_office_asset_support_end_timestamp_seconds",
     "causeway_office_contract_availability_ratio",
     "causeway_office_contract_end_timestamp_seconds",
-    "causeway_storage_size_bytes",
-    "causeway_storage_used_bytes",
-    "causeway_storage_wear_ratio",
 ];
 
 fn config(name: &str) -> String {
@@ -195,7 +192,9 @@ fn the_page_passes_promtools_check() {
     let process = causeway::control::snapshot::Process::default();
     let (ledger, hardware, config) = Default::default();
     let snapshot = Some(causeway::control::snapshot::Snapshot { status, counts, process, ledger, hardware, config });
-    let text = exposition::text(Page { snapshot, process, web: Web::default() }).expect("it is text");
+    let storage = Some(causeway::control::snapshot::Storage::default());
+    let page = Page { snapshot, process, storage, web: Web::default() };
+    let text = exposition::text(page).expect("it is text");
     let folder = Folder::new("lint");
     fs::write(folder.0.join("page"), classic(&text)).expect("a file");
     succeed("sh", &["-c", "promtool check metrics < page"], &folder.0);

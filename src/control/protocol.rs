@@ -9,6 +9,7 @@ use super::errand::{Errand, HOLD_MS, Lane, Part};
 use super::keeping::ConfigState;
 use super::snapshot::Snapshot;
 use super::status::{ConfigStatus, Status};
+use crate::config::Branch;
 use crate::telemetry::events::EventLine;
 
 /// A file that is applied travels in one frame. A gateway that stands alone needs a few KiB; this is a thousand rules.
@@ -43,6 +44,8 @@ pub enum Request {
     },
     /// Answered with [`Reply::ConfigState`]; `config why` and `config history` are drawn from it.
     ConfigState,
+    /// Answered with [`Reply::InForce`]: what `config show` and `config diff` compare with.
+    ConfigShow,
     /// Try this file, of a gateway that stands alone: whole, as text of at most [`CONFIG_BYTES`]. Unless it is
     /// `unattended`, somebody has to confirm it.
     ConfigApply {
@@ -140,6 +143,7 @@ impl Request {
             | Self::Events { .. }
             | Self::ConfigInfo
             | Self::ConfigState
+            | Self::ConfigShow
             | Self::Version
             | Self::Errand { .. }
             | Self::Deliver { .. }
@@ -162,6 +166,7 @@ impl Request {
             | Self::Unlock
             | Self::Drill { .. }
             | Self::ConfigState
+            | Self::ConfigShow
             | Self::ConfigApply { .. }
             | Self::ConfigConfirm
             | Self::ConfigRollBack
@@ -180,6 +185,8 @@ pub enum Reply {
     Config(ConfigStatus),
     Version(String),
     ConfigState(Box<ConfigState>),
+    /// The config that runs, with all its values.
+    InForce(Box<Branch>),
     /// `None`: nothing to do so far; ask again. The connection may then be silent for as long as the errand may take; its
     /// end tells either side that the other one is gone.
     Errand(Option<Box<Errand>>),

@@ -66,12 +66,49 @@ pub struct Process {
     pub sandboxed: bool,
 }
 
-/// What the box has left. What cannot be read is left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What the box is and has left. What cannot be read is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hardware {
     pub memory_available_bytes: Option<u64>,
     /// Of its hottest sensor.
     pub temperature_celsius: Option<f64>,
+    /// Used of what the maker says the flash can take; 1: all of it.
+    pub storage_wear_ratio: Option<f64>,
+    /// Absent where another system runs than our image.
+    pub firmware: Option<Firmware>,
+}
+
+/// The image that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firmware {
+    pub version: String,
+    pub slot: Slot,
+}
+
+/// Of the two places for an image on the disk, by their order there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slot {
+    A,
+    B,
+}
+
+impl Slot {
+    pub const ALL: [Self; 2] = [Self::A, Self::B];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
+
+/// How full the partition is that holds all that lasts: ledger, journal, log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// What is used and what we could still use: without what is kept for root.
+    pub size_bytes: u64,
+    pub used_bytes: u64,
 }
 
 #[cfg(test)]

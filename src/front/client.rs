@@ -22,13 +22,13 @@ pub use self::connect::{CONNECT, Dial, HEAD_BYTES, Stream, Tcp};
 pub use self::exchange::{GRACE, RATE, SILENCE};
 
 use self::carry::{Hands, carry};
-use self::tls::Authorities;
 
 use crate::backoff::{self, Backoff};
 use crate::control::errand::{Errand, Lane};
 use crate::control::io::{ClientError, Session};
 use crate::control::protocol::{RefusalKind, Reply, Request};
 use crate::telemetry::events::Kind;
+use crate::tls::{Authorities, Roots};
 
 /// For the daemon's answers. Longer than it gives itself, so that its words arrive.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -81,7 +81,7 @@ impl<D: Dial> Courier<D> {
         Self {
             socket,
             dial,
-            authorities: Authorities::system(),
+            authorities: Authorities::new(Roots::System),
             enrolled: Notify::new(),
             again: Notify::new(),
             network: watch::Sender::new(0),
@@ -91,7 +91,7 @@ impl<D: Dial> Courier<D> {
     /// The same with these authorities.
     #[must_use]
     pub fn trusting(mut self, roots: Arc<RootCertStore>) -> Self {
-        self.authorities = Authorities::given(roots);
+        self.authorities = Authorities::new(Roots::Given(roots));
         self
     }
 

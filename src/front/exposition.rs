@@ -29,9 +29,9 @@ struct Exposition(Arc<Page>);
 
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let withheld = series::budget(&self.0).withheld;
-        for metric in Metric::ALL.iter().filter(|metric| !withheld.contains(metric)) {
-            let family = Family { metric: *metric, samples: samples(*metric, &self.0) };
+        let budget = series::budget(&self.0);
+        for metric in Metric::ALL.iter().filter(|metric| !budget.withheld.contains(metric)) {
+            let family = Family { metric: *metric, samples: samples(*metric, &self.0, &budget) };
             if family.samples.is_empty() {
                 continue;
             }

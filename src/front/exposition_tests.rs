@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::control::snapshot::{Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{Firmware, Hardware, LedgerFigures, Process, Slot, Snapshot, Storage};
 use crate::control::status::Status;
 use crate::front::samples::Web;
 use crate::telemetry::counts::Counts;
@@ -11,7 +11,12 @@ fn status() -> Status {
 }
 
 fn hardware() -> Hardware {
-    Hardware { memory_available_bytes: Some(300 << 20), temperature_celsius: Some(48.5) }
+    Hardware {
+        memory_available_bytes: Some(300 << 20),
+        temperature_celsius: Some(48.5),
+        storage_wear_ratio: Some(0.1),
+        firmware: Some(Firmware { version: "1.4.2".to_owned(), slot: Slot::B }),
+    }
 }
 
 fn page(snapshot: bool) -> Page {
@@ -25,7 +30,8 @@ fn page(snapshot: bool) -> Page {
         hardware: hardware(),
         config: Default::default(),
     });
-    Page { snapshot, process, web: Web::default() }
+    let storage = Some(Storage { size_bytes: 4 << 30, used_bytes: 1 << 30 });
+    Page { snapshot, process, storage, web: Web::default() }
 }
 
 /// Series of a page: name and labels, without `_bucket` and so on.
@@ -64,7 +70,7 @@ fn no_series_stands_twice() {
 fn label_values_are_those_of_the_catalogue() {
     let page = page(true);
     for metric in Metric::ALL {
-        for sample in samples(*metric, &page) {
+        for sample in samples(*metric, &page, &series::budget(&page)) {
             assert_eq!(sample.labels.len(), metric.labels().len(), "{}", metric.name());
             for (label, value) in metric.labels().iter().zip(&sample.labels) {
                 let values = (label.values)();
@@ -80,9 +86,18 @@ fn the_page_is_the_known_one() {
     let some: Vec<_> = text
         .lines()
         .filter(|line| {
-            ["uplink_state{", "uplink_info", "internet_state", "uplink_jitter", "state_changes", "build_info", "switch"]
-                .iter()
-                .any(|name| line.contains(name) && !line.contains("suppressed"))
+            [
+                "uplink_state{",
+                "uplink_info",
+                "internet_state",
+                "uplink_jitter",
+                "state_changes",
+                "build_info",
+                "switch",
+                "firmware",
+            ]
+            .iter()
+            .any(|name| line.contains(name) && !line.contains("suppressed"))
         })
         .collect();
     insta::assert_snapshot!(some.join("\n"));
@@ -104,7 +119,10 @@ fn a_target_that_is_asked_over_both_families_has_two_names() {
     v6.family = crate::config::model::Family::V6;
     v6.targets.truncate(1);
     snapshot.status.uplinks[0].families.push(v6);
-    let names: Vec<_> = samples(Metric::TargetInfo, &page).iter().map(|sample| sample.labels[1].to_string()).collect();
+    let names: Vec<_> = samples(Metric::TargetInfo, &page, &series::budget(&page))
+        .iter()
+        .map(|sample| sample.labels[1].to_string())
+        .collect();
     assert!(names.contains(&"9.9.9.9 icmp".to_owned()) && names.contains(&"9.9.9.9 icmp ipv6".to_owned()), "{names:?}");
 }
 

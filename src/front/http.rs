@@ -45,7 +45,7 @@ use crate::control::protocol::{Reply, Request as Ask};
 use crate::control::snapshot::Process;
 use crate::fence::Fence;
 use crate::inherited::inherited;
-use crate::telemetry::io::process;
+use crate::telemetry::io::{process, storage};
 use shown::{Shown, Wanted};
 
 /// Two scrapers and some browsers need ten; each costs at most two buffers.
@@ -62,6 +62,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const FRESH: Duration = Duration::from_secs(1);
 /// A head is a line and a few fields; hyper needs 8 KiB at least.
 const HEAD_BYTES: usize = 8 << 10;
+/// On the partition that lasts; a folder of a system without one is as full as its disk.
+const DATA: &str = "/var";
 /// How often the config's addresses are looked at, and an address that is not there yet is tried again.
 const LOOK: Duration = Duration::from_secs(2);
 /// The same once all is as wanted: a box that does nothing else should sleep.
@@ -434,7 +436,7 @@ impl Front {
         };
         let wall_trusted = snapshot.as_ref().is_some_and(|snapshot| snapshot.status.wall_ms.is_some());
         let process = self.process(wall_trusted);
-        let text = exposition::text(Page { snapshot, process, web: self.web() })?;
+        let text = exposition::text(Page { snapshot, process, storage: storage(Path::new(DATA)), web: self.web() })?;
         let bytes = Bytes::from(text);
         *page = Some((Instant::now(), bytes.clone()));
         Ok(bytes)

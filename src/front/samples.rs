@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::series;
+use super::series::Budget;
 use crate::control::protocol::Action;
-use crate::control::snapshot::{ConfigFigures, FETCHES, Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{ConfigFigures, FETCHES, Hardware, LedgerFigures, Process, Snapshot, Storage};
 use crate::control::status::{DrillResult, InternetState, Status, TargetStatus, UplinkStatus};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -25,6 +25,7 @@ pub struct Page {
     /// `None`: the daemon did not answer.
     pub snapshot: Option<Snapshot>,
     pub process: Process,
+    pub storage: Option<Storage>,
     pub web: Web,
 }
 
@@ -53,8 +54,8 @@ pub enum Value<'a> {
     Info,
 }
 
-/// The series of one metric; none if nothing of the kind is configured or was measured.
-pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
+/// The series of one metric; none if nothing of the kind is configured or was measured. `budget` is told, not kept to.
+pub fn samples<'a>(metric: Metric, page: &'a Page, budget: &Budget) -> Vec<Sample<'a>> {
     match metric {
         Metric::UplinkInfo => uplinks(page, |_, uplink, _| vec![uplink_info(uplink)]),
         Metric::UplinkState => uplinks(page, |_, uplink, _| uplink_states(uplink)),
@@ -125,6 +126,11 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         }),
         Metric::DrillLastSuccess => uplinks(page, |_, uplink, counts| one(uplink, number(counts.drill_last_success))),
         Metric::BuildInfo => vec![sample([crate::VERSION], Value::Info)],
+        Metric::FirmwareInfo => {
+            let firmware = page.snapshot.as_ref().and_then(|snapshot| snapshot.hardware.firmware.as_ref());
+            let info = firmware.map(|it| sample([it.version.as_str(), it.slot.name()], Value::Info));
+            info.into_iter().collect()
+        }
         Metric::DaemonUp => vec![sample([], truth(page.snapshot.is_some()))],
         Metric::ProcessCpu => processes(page, |process| Value::Number(process.cpu_seconds)),
         Metric::ProcessResident => processes(page, |process| number(process.resident_bytes)),
@@ -139,9 +145,12 @@ pub fn samples(metric: Metric, page: &Page) -> Vec<Sample<'_>> {
         Metric::ApplyErrors => whole(page, |_, counts| by_name(Repair::ALL.map(Repair::name), &counts.apply_errors)),
         Metric::MemoryAvailable => hardware(page, |it| it.memory_available_bytes.map(number)),
         Metric::Temperature => hardware(page, |it| it.temperature_celsius.map(Value::Number)),
+        Metric::StorageSize => data(page, |it| it.size_bytes),
+        Metric::StorageUsed => data(page, |it| it.used_bytes),
+        Metric::StorageWear => hardware(page, |it| it.storage_wear_ratio.map(Value::Number)),
         Metric::ClockTrusted => whole(page, |status, _| vec![sample([], truth(status.wall_ms.is_some()))]),
-        Metric::Series => whole(page, |_, _| vec![sample([], number(series::budget(page).shown))]),
-        Metric::SeriesWithheld => whole(page, |_, _| vec![sample([], number(series::budget(page).left_out))]),
+        Metric::Series => whole(page, |_, _| vec![sample([], number(budget.shown))]),
+        Metric::SeriesWithheld => whole(page, |_, _| vec![sample([], number(budget.left_out))]),
         Metric::ConfigInfo => config(page, |status, config| {
             let standard = config.standard.map_or_else(String::new, |seq| seq.to_string());
             let labels = vec![Cow::Owned(standard), Cow::Borrowed(status.config.digest.as_str())];
@@ -210,6 +219,10 @@ fn config<'a>(page: &'a Page, of: impl Fn(&'a Status, &'a ConfigFigures) -> Vec<
 fn hardware<'a>(page: &'a Page, of: impl Fn(&'a Hardware) -> Option<Value<'a>>) -> Vec<Sample<'a>> {
     let value = page.snapshot.as_ref().and_then(|snapshot| of(&snapshot.hardware));
     value.into_iter().map(|value| sample([], value)).collect()
+}
+
+fn data(page: &Page, of: impl Fn(&Storage) -> u64) -> Vec<Sample<'_>> {
+    page.storage.iter().map(|storage| sample(["data"], number(of(storage)))).collect()
 }
 
 fn whole<'a>(page: &'a Page, of: impl Fn(&'a Status, &'a Counts) -> Vec<Sample<'a>>) -> Vec<Sample<'a>> {

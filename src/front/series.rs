@@ -2,7 +2,7 @@
 
 use super::samples::{Page, Sample, Value, Web, samples};
 use crate::config::model::{Family, Gateway, PathId, TargetId, Uplink, UplinkId};
-use crate::control::snapshot::{ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
+use crate::control::snapshot::{ConfigFigures, Firmware, Hardware, LedgerFigures, Process, Slot, Snapshot, Storage};
 use crate::control::status::{
     ConfigStatus, Evidence, FamilyStatus, Internet, InternetState, Moment, PathFamily, PathStatus, Plan, Role,
     SCHEMA_VERSION, Status, TargetStatus, UplinkStatus,
@@ -22,15 +22,16 @@ const GIVES_WAY: [Metric; 4] = [Metric::ProbeRtt, Metric::ProbeLastSuccess, Metr
 const OWN: u64 = 2;
 
 /// What of a page is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
     pub withheld: Vec<Metric>,
     pub shown: u64,
     pub left_out: u64,
 }
 
+/// Every sample is looked at: once a page.
 pub fn budget(page: &Page) -> Budget {
-    let counted = |metric: Metric| samples(metric, page).iter().map(series).sum::<u64>();
+    let counted = |metric: Metric| samples(metric, page, &Budget::default()).iter().map(series).sum::<u64>();
     let others = Metric::ALL.iter().filter(|metric| !matches!(metric, Metric::Series | Metric::SeriesWithheld));
     let own = if page.snapshot.is_some() { OWN } else { 0 };
     let mut budget =
@@ -65,11 +66,16 @@ pub fn count(gateway: &Gateway) -> u64 {
 fn page(gateway: &Gateway) -> Page {
     let counts = Counts::new(gateway);
     let process = Process::default();
-    let hardware = Hardware { memory_available_bytes: Some(0), temperature_celsius: Some(0.0) };
+    let hardware = Hardware {
+        memory_available_bytes: Some(0),
+        temperature_celsius: Some(0.0),
+        storage_wear_ratio: Some(0.0),
+        firmware: Some(Firmware { version: crate::VERSION.to_owned(), slot: Slot::A }),
+    };
     let ledger = LedgerFigures { lines: vec![LineTimes::default(); gateway.uplinks.len()], ..LedgerFigures::default() };
     let config = ConfigFigures::default();
     let snapshot = Snapshot { status: status(gateway), counts, process, ledger, hardware, config };
-    Page { snapshot: Some(snapshot), process, web: Web::default() }
+    Page { snapshot: Some(snapshot), process, storage: Some(Storage::default()), web: Web::default() }
 }
 
 fn status(gateway: &Gateway) -> Status {

@@ -8,7 +8,7 @@ use super::counts::{Queue, Repair, TRIGGERS};
 use super::histogram::Scale;
 use crate::config::model::Family;
 use crate::control::protocol::Action;
-use crate::control::snapshot::FETCHES;
+use crate::control::snapshot::{FETCHES, Slot};
 use crate::control::status::{DrillResult, InternetState, Role};
 use crate::health::{Cause, State};
 use crate::ledger::account::BOOTS;
@@ -62,6 +62,8 @@ const TARGET: Label = Label::config("target");
 const PATH: Label = Label::config("path");
 const KIND: Label = Label::closed("kind", || Repair::ALL.map(Repair::name).to_vec());
 const HOURS: Label = Label::closed("hours", || hours::NAMES.to_vec());
+/// One partition holds ledger, log and all else that lasts.
+const AREA: Label = Label::closed("area", || vec!["data"]);
 const PROCESS: Label = Label::closed("process", || vec!["run", "front"]);
 
 macro_rules! metrics {
@@ -189,8 +191,11 @@ metrics! {
     DrillLastSuccess "drill_last_success_timestamp_seconds" Gauge, [UPLINK];
     /// The release.
     BuildInfo "build_info" Info, [Label::config("version")];
-    /// The daemon answered within 200 ms. If not, only build, process and web metrics are on the page: nothing old is
-    /// shown as if it were now.
+    /// The image that runs, and in which of its two places on the disk; left out on another system.
+    FirmwareInfo "firmware_info" Info, [Label::config("version"),
+        Label::closed("slot", || Slot::ALL.map(Slot::name).to_vec())];
+    /// The daemon answered within 200 ms. If not, only build, storage, process and web metrics are on the page: nothing
+    /// old is shown as if it were now.
     DaemonUp "daemon_up" Gauge, [];
     /// Processor time of our own processes.
     ProcessCpu "process_cpu_seconds_total" Counter, [PROCESS];
@@ -214,6 +219,12 @@ metrics! {
     MemoryAvailable "memory_available_bytes" Gauge, [];
     /// The hottest sensor of the box.
     Temperature "temperature_celsius" Gauge, [];
+    /// Size of the area on the disk, without what the file system keeps back.
+    StorageSize "storage_size_bytes" Gauge, [AREA];
+    /// Used of it.
+    StorageUsed "storage_used_bytes" Gauge, [AREA];
+    /// Used of the writes that the flash was made for: 1 is all of them; left out where the flash does not say.
+    StorageWear "storage_wear_ratio" Gauge, [];
     /// The wall clock was set: times can be believed.
     ClockTrusted "clock_trusted" Gauge, [];
     /// Series on this page.

@@ -1,6 +1,9 @@
 //! What to do: a page per alert of `configs/prometheus/alerts.yml` and per everyday task. Pure. They are part of the program, so
 //! that they can be read where nothing else works; together they are 30 kB.
 
+use crate::control::status::{InternetState, Status};
+use crate::health::State;
+
 /// Name and text.
 pub type Runbook = (&'static str, &'static str);
 
@@ -39,7 +42,6 @@ pub const RUNBOOKS: &[Runbook] = runbooks! {
     ReplacePrinter
     RestoreAccess
     RetireDevice
-    RetiredDeviceAlive
     ScrapeFailing
     SeriesCapHit
     StorageFilling
@@ -59,6 +61,21 @@ pub const RUNBOOKS: &[Runbook] = runbooks! {
 pub fn find(name: &str) -> Option<&'static str> {
     RUNBOOKS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, text)| *text)
 }
+
+/// The page for what a branch has now, by the name of the alert that says it at head office; the worst of several.
+pub fn fitting(status: &Status) -> Option<&'static str> {
+    let any = |state| status.uplinks.iter().any(|uplink| uplink.line().is_some_and(|line| line.state == state));
+    match status.internet.state {
+        InternetState::Down => Some("BranchDown"),
+        InternetState::Backup => Some("BranchOnBackup"),
+        InternetState::Primary if any(State::Down) => Some("BranchBackupDead"),
+        InternetState::Primary if any(State::Degraded) => Some("UplinkDegraded"),
+        InternetState::Primary | InternetState::Unknown => None,
+    }
+}
+
+/// Where the daemon does not answer.
+pub const NO_DAEMON: &str = "DaemonDown";
 
 #[cfg(test)]
 mod tests {
@@ -91,6 +108,32 @@ mod tests {
             assert!(text.lines().count() <= LINES, "{name}: {} lines", text.lines().count());
             assert!(text.lines().any(|line| line.starts_with("1. ")), "{name}: nothing to do");
         }
+    }
+
+    #[test]
+    fn what_a_branch_has_names_a_page() {
+        let mut status: Status =
+            serde_json::from_str(include_str!("../../tests/canned/backup.json")).expect("it fits the types");
+        let states = |status: &mut Status, states: [State; 2]| {
+            for (uplink, state) in status.uplinks.iter_mut().zip(states) {
+                uplink.families.iter_mut().for_each(|line| line.state = state);
+            }
+        };
+        let (up, down, degraded) = (State::Up, State::Down, State::Degraded);
+        for (internet, lines, wanted) in [
+            (InternetState::Backup, [down, up], Some("BranchOnBackup")),
+            (InternetState::Down, [down, down], Some("BranchDown")),
+            (InternetState::Primary, [degraded, down], Some("BranchBackupDead")),
+            (InternetState::Primary, [degraded, up], Some("UplinkDegraded")),
+            (InternetState::Primary, [up, up], None),
+            (InternetState::Unknown, [State::Unknown, State::Unknown], None),
+        ] {
+            status.internet.state = internet;
+            states(&mut status, lines);
+            assert_eq!(fitting(&status), wanted, "{internet:?} {lines:?}");
+            assert!(wanted.is_none_or(|name| find(name).is_some()), "{wanted:?}");
+        }
+        assert!(find(NO_DAEMON).is_some());
     }
 
     #[test]

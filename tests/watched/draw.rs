@@ -21,12 +21,14 @@ const NAMED: usize = 8;
 
 pub(crate) fn picture(shown: &Shown, folder: &Path, file: &Path) {
     let (mut body, mut height) = (String::new(), 0.0_f64);
+    // One time for all: a line that is there for minutes must not be drawn as long as the others.
+    let span = times(&shown.panels.iter().flat_map(drawn).collect::<Vec<_>>());
     for panel in &shown.panels {
         let at = |key: &str| panel.json["gridPos"][key].as_f64().expect("a place");
         let place = (at("x") * COLUMN, HEAD + at("y") * ROW, at("w") * COLUMN - 8.0, at("h") * ROW - 8.0);
         height = height.max(place.1 + place.3 + 8.0);
         let _ = write!(body, "<svg x='{}' y='{}' width='{}' height='{}'>", place.0, place.1, place.2, place.3);
-        draw(panel, place.2, place.3, &mut body);
+        draw(panel, span, (place.2, place.3), &mut body);
         body += "</svg>";
     }
     let page = format!(
@@ -45,7 +47,7 @@ pub(crate) fn picture(shown: &Shown, folder: &Path, file: &Path) {
     succeed("chromium", &[&basic[..], &quiet, &[&shot, &size, &user, "page.html"]].concat(), folder);
 }
 
-fn draw(panel: &Drawn, width: f64, height: f64, out: &mut String) {
+fn draw(panel: &Drawn, span: (f64, f64), (width, height): (f64, f64), out: &mut String) {
     let _ = write!(
         out,
         "<rect width='{width}' height='{height}' fill='white' stroke='#d0d3d6'/>\
@@ -56,8 +58,8 @@ fn draw(panel: &Drawn, width: f64, height: f64, out: &mut String) {
         "stat" => stat(panel, width, height, out),
         "bargauge" => bars(panel, width, out),
         "table" => table(panel, width, height, out),
-        "state-timeline" => timeline(panel, width, height, out),
-        "timeseries" => lines(panel, width, height, out),
+        "state-timeline" => timeline(panel, span, (width, height), out),
+        "timeseries" => lines(panel, span, (width, height), out),
         other => panic!("{other} is not drawn"),
     }
 }
@@ -185,9 +187,8 @@ fn drawn(panel: &Drawn) -> Vec<(String, Vec<(f64, f64)>)> {
     series(panel).into_iter().map(|(name, series)| (name, points(series))).collect()
 }
 
-fn lines(panel: &Drawn, width: f64, height: f64, out: &mut String) {
+fn lines(panel: &Drawn, (from, until): (f64, f64), (width, height): (f64, f64), out: &mut String) {
     let all = drawn(panel);
-    let (from, until) = times(&all);
     let most = all.iter().flat_map(|(_, points)| points.iter().map(|point| point.1)).fold(f64::MIN_POSITIVE, f64::max);
     let (left, top, right, bottom) = (74.0, 32.0, width - 12.0, height - 44.0);
     for part in [0.0, 0.5, 1.0] {
@@ -224,9 +225,8 @@ fn lines(panel: &Drawn, width: f64, height: f64, out: &mut String) {
     }
 }
 
-fn timeline(panel: &Drawn, width: f64, height: f64, out: &mut String) {
+fn timeline(panel: &Drawn, (from, until): (f64, f64), (width, height): (f64, f64), out: &mut String) {
     let all = drawn(panel);
-    let (from, until) = times(&all);
     let words = |value: f64| {
         let key = format!("/fieldConfig/defaults/mappings/0/options/{value}");
         let word = panel.json.pointer(&key);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use causeway::config::model::{Family, PathId, TargetId, UplinkId};
-use causeway::control::snapshot::{ConfigFigures, Hardware, LedgerFigures, Process, Snapshot};
+use causeway::control::snapshot::{ConfigFigures, Firmware, Hardware, LedgerFigures, Process, Slot, Snapshot, Storage};
 use causeway::control::status::{InternetState, Plan, Share, Status};
 use causeway::engine::action::{DrillStep, Fact, Switch};
 use causeway::front::exposition;
@@ -23,6 +23,8 @@ pub(crate) const DAY: u64 = 86_400;
 const WINDOWS: [(u64, u64); 3] = [(60 * DAY + 600, 60 * DAY - 600), (30 * DAY + 600, 30 * DAY - 600), (6 * 3_600, 0)];
 /// The branch's clock in the ledger's counters began here.
 const BEGAN: u64 = 70 * DAY;
+/// Bytes; a byte a second is written to it.
+const DISK: u64 = 400_000_000;
 /// Part of a day that is open.
 const OPEN_PERCENT: u64 = 40;
 const WAN1: UplinkId = UplinkId(0);
@@ -245,16 +247,9 @@ impl Branch {
             hardware: hardware(),
             config: self.config(wall, BEGAN - before),
         };
-        let page = Page { snapshot: Some(snapshot), process, web: Web::default() };
-        let mut page = exposition::text(page).expect("it is text");
-        // How full the disk is has no source yet.
-        let mut more = String::new();
-        for (area, size) in [("data", 400_000_000), ("log", 800_000_000)] {
-            let used = size / 10 + BEGAN - before;
-            let _ = writeln!(more, "causeway_storage_size_bytes{{area=\"{area}\"}} {size}");
-            let _ = writeln!(more, "causeway_storage_used_bytes{{area=\"{area}\"}} {used}");
-        }
-        page.insert_str(page.rfind("# EOF").expect("its end"), &more);
+        let storage = Some(Storage { size_bytes: DISK, used_bytes: DISK / 10 + BEGAN - before });
+        let page = Page { snapshot: Some(snapshot), process, storage, web: Web::default() };
+        let page = exposition::text(page).expect("it is text");
         let labels = format!(
             "tenant=\"petit-shops\",branch=\"{}\",gateway=\"{}\",job=\"causeway\",instance=\"{}:9620\"",
             self.name, self.gateway, self.name
@@ -309,7 +304,7 @@ impl Branch {
              causeway_office_branch_expected_interval_seconds 60\n\
              causeway_office_branch_config_in_sync {in_sync}\n"
         );
-        for (state, is) in [("active", 1), ("retired", 0), ("spare", 0)] {
+        for (state, is) in [("planned", 0), ("active", 1)] {
             let _ = writeln!(page, "causeway_office_branch_lifecycle{{state=\"{state}\"}} {is}");
         }
         let contract = format!("uplink=\"wan1\",provider=\"{}\"", self.provider);
@@ -331,7 +326,12 @@ fn labelled(page: &str, labels: &str, wall: u64, text: &mut String) {
 }
 
 fn hardware() -> Hardware {
-    Hardware { memory_available_bytes: Some(300 << 20), temperature_celsius: Some(48.5) }
+    Hardware {
+        memory_available_bytes: Some(300 << 20),
+        temperature_celsius: Some(48.5),
+        storage_wear_ratio: Some(0.1),
+        firmware: Some(Firmware { version: causeway::VERSION.to_owned(), slot: Slot::A }),
+    }
 }
 
 fn transition(uplink: UplinkId, from: State, to: State) -> Fact {

@@ -7,12 +7,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::connect::{Connection, Dial, connect};
 use super::exchange::{ExchangeError, exchange};
-use super::tls::{self, Authorities};
+use super::tls;
 use super::{ANSWER, Ended};
 use crate::control::errand::{Errand, Office, Part};
 use crate::control::io::{ClientError, Session};
 use crate::control::protocol::Request;
 use crate::front::address::{Address, AddressError};
+use crate::tls::Authorities;
 
 /// Of what a person is told about one errand.
 const WORDS: usize = 600;

@@ -16,9 +16,10 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::meter::{Meter, Metered};
-use super::tls::{self, Authorities};
+use super::tls;
 use crate::control::errand::Office;
 use crate::front::address::{Address, Host};
+use crate::tls::Authorities;
 
 /// For the head of an answer. Honest ones have under two thousand bytes.
 pub const HEAD_BYTES: usize = 16 << 10;

@@ -5,62 +5,23 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
 use crate::front::address::{Address, Host};
-
-/// Trust in servers without pins.
-pub(super) struct Authorities(OnceCell<Arc<RootCertStore>>);
-
-impl Authorities {
-    /// The system's, read when they are first needed: with pins they never are.
-    pub(super) fn system() -> Self {
-        Self(OnceCell::new())
-    }
-
-    pub(super) fn given(roots: Arc<RootCertStore>) -> Self {
-        Self(OnceCell::new_with(Some(roots)))
-    }
-
-    async fn roots(&self) -> io::Result<Arc<RootCertStore>> {
-        let roots = self.0.get_or_try_init(|| async {
-            let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(loaded.certs);
-            Ok::<_, io::Error>(Arc::new(roots))
-        });
-        roots.await.map(Arc::clone)
-    }
-}
+use crate::tls::{self, Authorities, provider};
 
 pub(super) async fn connector(pins: &[[u8; 32]], authorities: &Authorities) -> io::Result<TlsConnector> {
-    let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = if pins.is_empty() {
-        let roots = authorities.roots().await?;
-        if roots.is_empty() {
-            return Err(io::Error::other("this system knows no authorities, and head office named no pins"));
-        }
-        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().map_err(io::Error::other)?
+        authorities.verifier().await?
     } else {
-        Arc::new(Pinned { pins: pins.to_vec(), algorithms: provider.signature_verification_algorithms })
+        Arc::new(Pinned { pins: pins.to_vec(), algorithms: provider().signature_verification_algorithms })
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    // Connections are few and long; tickets would only tell who comes back.
-    config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    tls::connector(verifier, &[&rustls::version::TLS13])
 }
 
 /// An address is not sent as a name, as RFC 6066 wants it.

@@ -5,7 +5,7 @@ use super::facts::{Face, Facts, zoned};
 use super::html::Html;
 use crate::control::status::{DrillResult, FamilyStatus, Moment, Status, UplinkStatus};
 use crate::health::Cause;
-use crate::telemetry::words;
+use crate::telemetry::{runbooks, words};
 
 /// What the command's words may take of the page; two lines need a tenth of it.
 const WHY_BYTES: usize = 4_000;
@@ -17,6 +17,8 @@ const EVENTS: usize = 50;
 const REST_BYTES: usize = 1_200;
 const EVENT_BYTES: usize = 240;
 const NAME_BYTES: usize = 120;
+/// The longest has 1,200, and quotes grow.
+const RUNBOOK_BYTES: usize = 1_600;
 
 /// `why`: what `causeway why` prints.
 pub fn page(facts: &Facts, why: &str) -> String {
@@ -36,6 +38,7 @@ pub fn page(facts: &Facts, why: &str) -> String {
         None => {
             html.raw("<p>The daemon does not answer. Forwarding goes on without it. On the box: ");
             html.raw("<code>systemctl status causeway</code></p>\n");
+            runbook(&mut html, Some(runbooks::NO_DAEMON));
         }
     }
     html.raw("</main>\n<footer><p>This page renews itself. <a href=\"/metrics\">Metrics</a></p></footer>\n");
@@ -59,7 +62,10 @@ fn body(html: &mut Html, facts: &Facts, status: &Status, why: &str) {
         html.raw("<p class=\"not\">! ").text_cut(warning, EVENT_BYTES).raw("</p>\n");
     }
     lines(html, facts, status);
-    html.raw("<h2>Why</h2>\n<pre>").text_cut(why, WHY_BYTES).raw("</pre>\n<h2>This box</h2>\n<dl>\n");
+    html.raw("<h2>Why</h2>\n<pre>").text_cut(why, WHY_BYTES).raw("</pre>\n");
+    // What was seen too long ago is no reason to do anything.
+    runbook(html, runbooks::fitting(status).filter(|_| facts.face != Face::CannotTell));
+    html.raw("<h2>This box</h2>\n<dl>\n");
     let config = &status.config;
     row(html, "Config", &format!("{} of {}, in force {}", config.digest, config.file, age(facts, config.applied)));
     row(html, "Version", &status.version);
@@ -72,6 +78,14 @@ fn body(html: &mut Html, facts: &Facts, status: &Status, why: &str) {
     );
     html.raw("</dl>\n");
     events(html, facts);
+}
+
+/// What to do, as `causeway runbook` prints it: who reads this may have no shell on the box, and no internet.
+fn runbook(html: &mut Html, name: Option<&'static str>) {
+    let Some(text) = name.and_then(runbooks::find) else { return };
+    let (title, text) = text.split_once("\n\n").unwrap_or(("", text));
+    html.raw("<h2>Runbook: ").text(title.trim_start_matches("# ")).raw("</h2>\n<pre>");
+    html.text_cut(text, RUNBOOK_BYTES).raw("</pre>\n");
 }
 
 fn lines(html: &mut Html, facts: &Facts, status: &Status) {

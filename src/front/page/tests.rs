@@ -98,7 +98,16 @@ fn the_technicians_page() {
     let page = it::page(&facts(backup()), "Lyon ON BACKUP\nwan1 is down: <3 of 3>\n");
     insta::assert_snapshot!(words(&page));
     let silent = Facts::of(None, Vec::new(), None, TimeZone::UTC);
-    assert!(it::page(&silent, "").contains("The daemon does not answer."));
+    let page = it::page(&silent, "");
+    assert!(page.contains("The daemon does not answer.") && page.contains("Runbook: DaemonDown"), "{page}");
+}
+
+#[test]
+fn the_technicians_page_says_what_to_do_while_something_is_wrong() {
+    assert!(it::page(&facts(down()), "").contains("Runbook: BranchDown"));
+    let mut well = primary();
+    well.uplinks[1].families[0].state = State::Up;
+    assert!(!it::page(&facts(well), "").contains("Runbook"));
 }
 
 #[test]

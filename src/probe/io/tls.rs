@@ -8,31 +8,25 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DEFAULT_VERSIONS, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
-/// Where trust in servers comes from.
-#[derive(Clone)]
-pub enum Roots {
-    /// The system's store, read at the first HTTPS probe and then kept: a gateway without one does not pay for it.
-    System,
-    Given(Arc<RootCertStore>),
-}
+pub use crate::tls::Roots;
+use crate::tls::{self, Authorities};
 
 pub(super) struct Tls {
-    roots: Roots,
+    authorities: Authorities,
     dates: Arc<AtomicBool>,
     connector: OnceCell<TlsConnector>,
 }
 
 impl Tls {
     pub(super) fn new(roots: Roots) -> Self {
-        Self { roots, dates: Arc::default(), connector: OnceCell::new() }
+        Self { authorities: Authorities::new(roots), dates: Arc::default(), connector: OnceCell::new() }
     }
 
     pub(super) fn judge_dates(&self, judge: bool) {
@@ -44,42 +38,14 @@ impl Tls {
     }
 
     async fn build(&self) -> io::Result<TlsConnector> {
-        let roots = match &self.roots {
-            Roots::Given(roots) => Arc::clone(roots),
-            // 140 files and as many parses: not in the thread that fails lines over.
-            Roots::System => Arc::new(tokio::task::spawn_blocking(system_roots).await?),
-        };
-        let provider = Arc::new(ring::default_provider());
-        let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .build()
-            .map_err(io::Error::other)?;
-        let verifier = Arc::new(Verifier { inner, dates: Arc::clone(&self.dates) });
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        // A resumed session would prove who was there yesterday.
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
+        let inner = self.authorities.verifier().await?;
+        tls::connector(Arc::new(Verifier { inner, dates: Arc::clone(&self.dates) }), DEFAULT_VERSIONS)
     }
 }
 
 /// Did TLS itself fail, and not the connection below it?
 pub(super) fn is_tls_failure(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Error>())
-}
-
-fn system_roots() -> RootCertStore {
-    let loaded = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, ignored) = roots.add_parsable_certificates(loaded.certs);
-    if added == 0 {
-        tracing::warn!(ignored, errors = loaded.errors.len(), "no trusted root certificates: HTTPS probes will fail");
-    }
-    roots
 }
 
 /// A chain has fewer certificates than this, so the dates of no more can be wrong.
