@@ -172,14 +172,14 @@ fn the_command_says_what_it_understood() {
 #[test]
 fn the_command_has_the_documented_exit_codes() {
     let (code, out, talk) = check("configs/invalid/unknown-key.toml", false);
-    assert_eq!((code, out.as_str()), (65, ""));
+    assert_eq!((code, out.as_str()), (64, ""));
     assert!(talk.ends_with("unknown-key.toml: 1 fault\n"), "{talk}");
     let (code, _, talk) = check("configs/no-such-file.toml", false);
     assert_eq!(code, 1);
     assert!(talk.contains("hint: "), "{talk}");
     let (code, out, _) = check("configs/invalid/unknown-key.toml", true);
     let answer: Json = serde_json::from_str(&out).expect("JSON");
-    assert_eq!((code, &answer["schema_version"], &answer["faults"][0]["kind"]), (65, &1.into(), &"unknown-key".into()));
+    assert_eq!((code, &answer["schema_version"], &answer["faults"][0]["kind"]), (64, &1.into(), &"unknown-key".into()));
     assert_eq!(answer["faults"][0]["line"], 6);
     let (code, out, _) = check("configs/examples/full.toml", true);
     let answer: Json = serde_json::from_str(&out).expect("JSON");

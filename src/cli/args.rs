@@ -165,8 +165,8 @@ pub enum ConfigCommand {
     },
     /// What it says; of a fleet also what one branch gets
     Show {
-        /// The file of one gateway, a standard, or the folder of a fleet
-        path: PathBuf,
+        /// The file of one gateway, a standard, or the folder of a fleet; without it: what this gateway runs
+        path: Option<PathBuf>,
         /// One branch of a fleet, with its values filled in
         #[arg(long)]
         site: Option<String>,
@@ -178,8 +178,9 @@ pub enum ConfigCommand {
     },
     /// What changes from one to the other, in words, and whom it disturbs; ends with 1 if something does
     Diff {
-        old: PathBuf,
-        new: PathBuf,
+        /// Two files of gateways, or two folders of fleets; one file is compared with what this gateway runs
+        #[arg(required = true, num_args = 1..=2, value_names = ["OLD", "NEW"])]
+        paths: Vec<PathBuf>,
         #[arg(long)]
         json: bool,
     },

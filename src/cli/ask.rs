@@ -13,6 +13,7 @@ use super::ledger;
 use super::render::why::Why;
 use super::render::{self, View};
 use crate::VERSION;
+use crate::config::Branch;
 use crate::control::io::{Client, ClientError};
 use crate::control::keeping::ConfigState;
 use crate::control::protocol::{Reply, Request};
@@ -108,18 +109,10 @@ pub(super) fn prefer(socket: &Path, uplink: String, for_time: &[String]) -> Resu
 }
 
 pub(super) fn change(socket: &Path, request: &Request) -> Result<(), Failure> {
-    match Client::connect(socket)?.call(request)? {
-        Reply::Done(sentence) => print(&format!("{sentence}\n")),
-        Reply::Status(_)
-        | Reply::Snapshot(_)
-        | Reply::Events(_)
-        | Reply::Config(_)
-        | Reply::Version(_)
-        | Reply::ConfigState(_)
-        | Reply::Errand(_)
-        | Reply::Ledger(_)
-        | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
-    }
+    let Reply::Done(sentence) = Client::connect(socket)?.call(request)? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    print(&format!("{sentence}\n"))
 }
 
 /// Which config runs, and what became of the last change.
@@ -146,18 +139,18 @@ struct Keeping<'a> {
 }
 
 fn config_state(socket: &Path) -> Result<ConfigState, Failure> {
-    match Client::connect(socket)?.call(&Request::ConfigState)? {
-        Reply::ConfigState(state) => Ok(*state),
-        Reply::Status(_)
-        | Reply::Snapshot(_)
-        | Reply::Events(_)
-        | Reply::Config(_)
-        | Reply::Version(_)
-        | Reply::Errand(_)
-        | Reply::Ledger(_)
-        | Reply::Done(_)
-        | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
-    }
+    let Reply::ConfigState(state) = Client::connect(socket)?.call(&Request::ConfigState)? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    Ok(*state)
+}
+
+/// The config that the daemon runs with.
+pub(super) fn in_force(socket: &Path) -> Result<Branch, Failure> {
+    let Reply::InForce(branch) = Client::connect(socket)?.call(&Request::ConfigShow)? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    Ok(*branch)
 }
 
 /// The daemon's release is told if it runs; that it does not is no failure here.
@@ -185,18 +178,8 @@ struct Version {
 }
 
 pub(super) fn fetch(client: &mut Client) -> Result<Status, Failure> {
-    match client.call(&Request::Status)? {
-        Reply::Status(status) => Ok(*status),
-        Reply::Snapshot(_)
-        | Reply::Events(_)
-        | Reply::Config(_)
-        | Reply::Version(_)
-        | Reply::ConfigState(_)
-        | Reply::Errand(_)
-        | Reply::Ledger(_)
-        | Reply::Done(_)
-        | Reply::Refused(_) => Err(ClientError::Unexpected.into()),
-    }
+    let Reply::Status(status) = client.call(&Request::Status)? else { return Err(ClientError::Unexpected.into()) };
+    Ok(*status)
 }
 
 fn unknown_uplink(name: &str, status: &Status) -> Failure {

@@ -33,7 +33,7 @@ pub fn check(file: &Path, as_json: bool, out: &mut dyn Write, talk: &mut dyn Wri
                 let count = faults.faults.len() + faults.left_out;
                 write!(talk, "{faults}\n{name}: {}\n", counted(count, "fault", "faults"))?;
             }
-            return Ok(Exit::BadData as u8);
+            return Ok(Exit::Usage as u8);
         }
     };
     if as_json {
@@ -196,7 +196,7 @@ pub(super) fn cannot_read(kind: ErrorKind) -> (Exit, &'static str) {
     } else if kind == ErrorKind::PermissionDenied {
         (Exit::NotPermitted, "run it as a user who may read the file")
     } else if kind == ErrorKind::InvalidData {
-        (Exit::BadData, "save the file as UTF-8")
+        (Exit::Usage, "save the file as UTF-8")
     } else {
         (Exit::Failed, "name a readable file")
     }

@@ -79,9 +79,7 @@ pub(super) fn apply(file: &Path, unattended: bool, socket: &Path) -> Result<(), 
     let (_, text) = read(file)?;
     if text.len() > CONFIG_BYTES {
         let said = format!("{} has {} bytes; at most {CONFIG_BYTES} can be applied", file.display(), text.len());
-        return Err(
-            Failure::new(Exit::BadData, said).hint("give it to `causeway run --config`, and restart the daemon")
-        );
+        return Err(Failure::new(Exit::Usage, said).hint("give it to `causeway run --config`, and restart the daemon"));
     }
     super::ask::change(socket, &Request::ConfigApply { text, unattended })
 }
@@ -97,7 +95,7 @@ pub(super) fn read(file: &Path) -> Result<(Branch, String), Failure> {
         Err(faults) => {
             talk(&format!("{faults}\n"));
             let said = format!("{} is not a valid config", file.display());
-            Err(Failure::new(Exit::BadData, said).hint("`causeway config check FILE` shows every fault"))
+            Err(Failure::new(Exit::Usage, said).hint("`causeway config check FILE` shows every fault"))
         }
     }
 }

@@ -12,10 +12,10 @@ use crate::health::State;
 /// Shown by `--help`.
 pub(super) const HELP: &str = "\
 Exit codes:
-  0   done                        65  bad data
-  1   refused or failed           69  the daemon is not running
-  64  wrong usage                 75  not now: try again
-                                  77  not permitted
+  0   done                             69  the daemon is not running
+  1   refused or failed                75  not now: try again
+  64  wrong usage, or invalid config   77  not permitted
+  65  bad data
   status --check: 0 ok, 1 warning, 2 critical, 3 unknown
   config plan: 0 nothing would change, 1 something would";
 
@@ -25,6 +25,7 @@ Exit codes:
 pub enum Exit {
     Done = 0,
     Failed = 1,
+    /// Also a config that is not valid: somebody has to write it otherwise.
     Usage = 64,
     BadData = 65,
     NotRunning = 69,

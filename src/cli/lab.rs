@@ -92,7 +92,7 @@ pub fn run(args: LabArgs) -> u8 {
         LabCommand::Bench { runs, only } => inside(|| bench::run(runs, &only, &mut io::stdout().lock())),
         LabCommand::Image { disk, arch, firmware, with } => inside(|| {
             let arch = if arch == "arm64" { Arch::Arm64 } else { Arch::Amd64 };
-            let kind = image::Box { arch, image: disk, firmware, files: files(&with)? };
+            let kind = image::Box { arch, image: disk, firmware, files: files(&with)?, clock: None };
             image::up(&kind, &mut io::stdout().lock())
         }),
         LabCommand::Sim(args) => Ok(super::sim::run(&args)),

@@ -46,17 +46,8 @@ pub(super) fn fetch(client: &mut Client) -> Result<Read, Failure> {
     let mut read = Read { segments: Vec::new(), now: None };
     let (mut segment, mut offset, mut bytes) = (0, 0, 0);
     loop {
-        let part = match client.call(&Request::Ledger { segment, offset })? {
-            Reply::Ledger(part) => part,
-            Reply::Status(_)
-            | Reply::Snapshot(_)
-            | Reply::Events(_)
-            | Reply::Config(_)
-            | Reply::Version(_)
-            | Reply::ConfigState(_)
-            | Reply::Errand(_)
-            | Reply::Done(_)
-            | Reply::Refused(_) => return Err(ClientError::Unexpected.into()),
+        let Reply::Ledger(part) = client.call(&Request::Ledger { segment, offset })? else {
+            return Err(ClientError::Unexpected.into());
         };
         let Some(part) = part else { return Ok(read) };
         let LedgerPart { boot, mono, segment: first, bytes: more, next } = *part;

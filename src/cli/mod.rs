@@ -89,10 +89,10 @@ fn dispatch(Args { socket, color, command }: Args) -> Result<ExitCode, Failure> 
         Command::Config(ConfigCommand::Check { file, json }) => return config_check(&file, json),
         Command::Config(ConfigCommand::Plan { file, json }) => return daemon::plan(&file, json),
         Command::Config(ConfigCommand::Show { path, site, resolved, json }) => {
-            config::show(&path, site.as_deref(), resolved, json)
+            config::show(path.as_deref(), &socket, site.as_deref(), resolved, json)
         }
-        Command::Config(ConfigCommand::Diff { old, new, json }) => {
-            return config::differ(&old, &new, json).map(ExitCode::from);
+        Command::Config(ConfigCommand::Diff { paths, json }) => {
+            return config::differ(&paths, &socket, json).map(ExitCode::from);
         }
         Command::Config(ConfigCommand::Apply { file, unattended }) => daemon::apply(&file, unattended, &socket),
         Command::Config(ConfigCommand::Why { json }) => ask::config_why(&socket, json),

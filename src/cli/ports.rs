@@ -42,6 +42,11 @@ fn place(port: &Port) -> &str {
     port.path.as_deref().or(port.kernel.as_deref()).unwrap_or_default()
 }
 
+/// What stands in SMBIOS where nobody filled it in, in small letters: U-Boot's words, then those of makers of boards. On a board
+/// with U-Boot the device tree knows better.
+const UNFILLED: [&str; 6] =
+    ["unknown", "unknown product", "default string", "not specified", "system product name", "to be filled by o.e.m."];
+
 /// What cannot be read is not known: a virtual machine has no serial number.
 fn machine(sys: &Path) -> Machine {
     let text = |path: &str| {
@@ -49,7 +54,9 @@ fn machine(sys: &Path) -> Machine {
         let text = String::from_utf8_lossy(&bytes).trim_matches(['\0', '\n', ' ']).to_owned();
         (!text.is_empty()).then_some(text)
     };
-    let dmi = |field: &str| text(&format!("class/dmi/id/{field}"));
+    let dmi = |field: &str| {
+        text(&format!("class/dmi/id/{field}")).filter(|text| !UNFILLED.contains(&text.to_ascii_lowercase().as_str()))
+    };
     let tree = |field: &str| text(&format!("firmware/devicetree/base/{field}"));
     let compatible = tree("compatible").unwrap_or_default();
     Machine {
@@ -106,4 +113,28 @@ struct Unusable {
     doing: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_filled_in_is_asked_of_the_device_tree() {
+        let sys = std::env::temp_dir().join(format!("causeway-ports-{}", std::process::id()));
+        for (file, text) in [
+            ("class/dmi/id/sys_vendor", "Unknown\n"),
+            ("class/dmi/id/product_name", "Unknown Product\n"),
+            ("class/dmi/id/product_serial", "To Be Filled By O.E.M.\n"),
+            ("firmware/devicetree/base/model", "Globalscale Marvell ESPRESSOBin Board\0"),
+        ] {
+            let path = sys.join(file);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+            fs::write(path, text).expect("it can be written");
+        }
+        let told = machine(&sys);
+        fs::remove_dir_all(&sys).expect("it is there");
+        assert_eq!(told.product.as_deref(), Some("Globalscale Marvell ESPRESSOBin Board"));
+        assert_eq!((told.vendor, told.serial), (None, None));
+    }
 }

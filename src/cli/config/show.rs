@@ -2,7 +2,7 @@
 //! changed, and no root is needed.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
@@ -16,9 +16,15 @@ use crate::config::{Change, Disturbance, diff};
 /// Of a digest, for people's eyes only.
 const DIGITS: usize = 12;
 
-/// `causeway config show PATH [--site NAME] [--resolved]`
-pub fn show(path: &Path, site: Option<&str>, resolved: bool, as_json: bool) -> Result<(), Failure> {
-    let text = match loaded(path)? {
+/// `causeway config show [PATH] [--site NAME] [--resolved]`: without a path what the daemon runs with.
+pub fn show(
+    path: Option<&Path>,
+    socket: &Path,
+    site: Option<&str>,
+    resolved: bool,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let text = match path.map_or_else(|| in_force(socket), loaded)? {
         Loaded::Gateway(branch) if as_json => pretty(&json!({ "schema_version": 1, "config": *branch })),
         Loaded::Gateway(branch) => lines(&summary(&branch)),
         Loaded::Standard(standard) => lines(&about(&standard)),
@@ -30,9 +36,14 @@ pub fn show(path: &Path, site: Option<&str>, resolved: bool, as_json: bool) -> R
     print(&text)
 }
 
-/// `causeway config diff A B`: ends with 1 if something differs.
-pub fn differ(old: &Path, new: &Path, as_json: bool) -> Result<Exit, Failure> {
-    let groups = match (loaded(old)?, loaded(new)?) {
+/// `causeway config diff [A] B`: ends with 1 if something differs. Without A: from what the daemon runs with.
+pub fn differ(paths: &[PathBuf], socket: &Path, as_json: bool) -> Result<Exit, Failure> {
+    let (old, new) = match paths {
+        [old, new] => (loaded(old)?, loaded(new)?),
+        [new] => (in_force(socket)?, loaded(new)?),
+        _ => return Err(Failure::new(Exit::Usage, "two are compared").hint("name one file, or two")),
+    };
+    let groups = match (old, new) {
         (Loaded::Gateway(old), Loaded::Gateway(new)) => {
             let changes = diff(&old, &new);
             if changes.is_empty() { Vec::new() } else { vec![Group { sites: Vec::new(), changes }] }
@@ -155,6 +166,10 @@ fn as_data(groups: &[Group]) -> Json {
     json!({ "schema_version": 1, "groups": groups })
 }
 
+fn in_force(socket: &Path) -> Result<Loaded, Failure> {
+    crate::cli::ask::in_force(socket).map(|branch| Loaded::Gateway(Box::new(branch)))
+}
+
 fn loaded(path: &Path) -> Result<Loaded, Failure> {
     load(path).map_err(|error| match error {
         LoadError::Unread { name, source } => {
@@ -163,7 +178,7 @@ fn loaded(path: &Path) -> Result<Loaded, Failure> {
         }
         LoadError::Faults(faults) => {
             crate::cli::exit::talk(&format!("{faults}\n"));
-            Failure::new(Exit::BadData, format!("{} is not valid", path.display()))
+            Failure::new(Exit::Usage, format!("{} is not valid", path.display()))
                 .hint("`causeway config check` shows every fault")
         }
     })

@@ -67,14 +67,8 @@ pub(super) async fn init(place: &Place, args: InitArgs) -> Result<u8, Failure> {
 }
 
 pub(super) fn check(place: &Place, json: bool) -> Result<u8, Failure> {
-    let mut code = Exit::Done as u8;
-    let checked = super::super::config::check(&place.fleet(), json, &mut std::io::stdout(), &mut std::io::stderr());
-    match checked.map_err(|error| Failure::new(Exit::Failed, error))? {
-        0 => {}
-        65 => code = Exit::Usage as u8,
-        other => code = other,
-    }
-    Ok(code)
+    super::super::config::check(&place.fleet(), json, &mut std::io::stdout(), &mut std::io::stderr())
+        .map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 pub(super) async fn release(place: &Place, args: ReleaseArgs) -> Result<u8, Failure> {

@@ -11,7 +11,7 @@ use crate::control::status::{
 };
 use crate::health::{Cause, State, Verdict};
 use crate::policy::Suppressed;
-use crate::telemetry::words;
+use crate::telemetry::{runbooks, words};
 
 /// What `causeway why --json` prints: the figures behind the words.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -86,6 +86,9 @@ pub fn all(status: &Status, view: &View) -> String {
     for odd in status.uplinks.iter().filter(|uplink| is_odd(uplink)) {
         text.push('\n');
         text.push_str(&uplink(odd, status, view));
+    }
+    if let Some(name) = runbooks::fitting(status) {
+        text.push_str(&format!("\nRunbook: causeway runbook {name}\n"));
     }
     text
 }

@@ -18,7 +18,7 @@ const NAME_BYTES: usize = 253;
 /// Shown for `help`, and in hints.
 pub(super) const HELP: &str = "\
 Look      status · why [UPLINK] · watch · events [--since 1h] [--follow] · version
-          config why · config history
+          config show · config why · config history
 Change    use UPLINK [for 1h] · use auto · lock · unlock · drill UPLINK
           config confirm · config rollback · config retry
 Network   ping HOST [via DEVICE] · trace HOST · capture DEVICE [ADDRESS] [PORT]
@@ -116,7 +116,8 @@ fn is_allowed(command: &Command) -> bool {
         | Command::Version { .. }
         | Command::Runbook { .. }
         | Command::Config(
-            ConfigCommand::Why { .. }
+            ConfigCommand::Show { path: None, .. }
+            | ConfigCommand::Why { .. }
             | ConfigCommand::History { .. }
             | ConfigCommand::Confirm
             | ConfigCommand::Rollback
@@ -133,7 +134,7 @@ fn is_allowed(command: &Command) -> bool {
         | Command::Replay { .. }
         | Command::Config(
             ConfigCommand::Check { .. }
-            | ConfigCommand::Show { .. }
+            | ConfigCommand::Show { path: Some(_), .. }
             | ConfigCommand::Diff { .. }
             | ConfigCommand::Plan { .. }
             | ConfigCommand::Apply { .. }
@@ -223,6 +224,7 @@ mod tests {
             "unlock",
             "drill lte0",
             "version",
+            "config show",
             "config why",
             "config history --json",
             "config confirm",
