@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::branch::Place;
+use crate::config::branch::{Place, Week};
 use crate::config::model::{Family, Gateway};
 use crate::control::status::InternetState;
 use crate::engine::action::Fact;
@@ -10,6 +10,7 @@ use crate::ledger::account::Account;
 use crate::ledger::fixture::{LEDGER, utc_ms, week, zones};
 use crate::ledger::record::Stamp;
 use crate::ledger::scribe::{Before, Scribe};
+use crate::ledger::words::length;
 use crate::telemetry::fixture::{LTE0, WAN1, gateway};
 use crate::time::Instant;
 
@@ -30,6 +31,8 @@ enum Play {
 struct Branch {
     config: Gateway,
     place: Place,
+    /// That of the place; looked up once, for it is asked for each second.
+    zone: TimeZone,
     scribe: Scribe,
     account: Account,
     records: Vec<Record>,
@@ -54,6 +57,7 @@ impl Branch {
         Self {
             config,
             place,
+            zone: zones(Some("Europe/Paris")),
             scribe: Scribe::default(),
             account: Account::default(),
             records: Vec::new(),
@@ -191,23 +195,74 @@ fn script(seconds: u64, mut seed: u64) -> Vec<Play> {
     }
 }
 
-/// Of the script, second by second, by the clock on the wall. State to open and closed milliseconds.
+/// By the clock on the wall of the branch.
+fn local(branch: &Branch, second: u64) -> Zoned {
+    let stamp = jiff::Timestamp::from_millisecond(i64::try_from(branch.wall(second)).expect("small")).expect("near");
+    stamp.to_zoned(branch.zone.clone())
+}
+
+fn is_open(week: &Week, local: &Zoned) -> bool {
+    let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).expect("small");
+    let day = u8::try_from(local.weekday().to_monday_zero_offset()).expect("small");
+    let date = (u8::try_from(local.month()).expect("small"), u8::try_from(local.day()).expect("small"));
+    !week.closed.contains(&date) && week.open.iter().any(|it| it.day == day && it.from <= minute && minute < it.to)
+}
+
+/// Of the script, second by second. State to open and closed milliseconds.
 fn expected(branch: &Branch) -> BTreeMap<&'static str, [u64; 2]> {
     let week = week(HOURS);
-    let zone = zones(Some("Europe/Paris"));
     let mut sums = BTreeMap::new();
     for (second, state) in (0..).zip(&branch.truth) {
-        let stamp =
-            jiff::Timestamp::from_millisecond(i64::try_from(branch.wall(second)).expect("small")).expect("near");
-        let local = stamp.to_zoned(zone.clone());
-        let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).expect("small");
-        let day = u8::try_from(local.weekday().to_monday_zero_offset()).expect("small");
-        let date = (u8::try_from(local.month()).expect("small"), u8::try_from(local.day()).expect("small"));
-        let open = !week.closed.contains(&date)
-            && week.open.iter().any(|it| it.day == day && it.from <= minute && minute < it.to);
+        let open = is_open(&week, &local(branch, second));
         sums.entry(*state).or_insert([0; 2])[usize::from(!open)] += 1_000;
     }
     sums
+}
+
+/// What people are handed: each row of each format, to the second, against the script.
+fn every_format_equals_the_script(branch: &Branch, plays: &[Play], report: &Report) {
+    let week = week(HOURS);
+    let page = html::page(report);
+    let told = text::report(report);
+    let json: Value = serde_json::to_value(report).expect("JSON");
+    let sheet = csv::outages(report);
+    let (mut rows, mut own) = (Vec::new(), Vec::new());
+    for play in plays {
+        let (from, to) = match *play {
+            Play::Outage(from, to) | Play::PowerCut(from, to) | Play::Reboot(from, to) => (from, to),
+            Play::Restart(..) => continue,
+        };
+        let (began, ended) = (local(branch, from), local(branch, to));
+        let utc = |at: &Zoned| at.timestamp().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string();
+        let clock = |at: &Zoned| at.strftime("%Y-%m-%d %H:%M:%S%:z").to_string();
+        let (ms, open) = (
+            (to - from) * 1_000,
+            (from..to).filter(|second| is_open(&week, &local(branch, *second))).count() as u64 * 1_000,
+        );
+        let times = [utc(&began), utc(&ended), clock(&began), clock(&ended), ms.to_string()].join(",");
+        if !matches!(play, Play::Outage(..)) {
+            own.push(format!(",,{times},"));
+            continue;
+        }
+        let index = rows.len();
+        rows.push(format!("wan1,,{times},{open},0,path,"));
+        let (row, fields) = (&json["outages"][index], ["began", "ended", "lasted_ms", "open_ms"]);
+        let wanted = [branch.wall(from), branch.wall(to), ms, open];
+        assert_eq!(fields.map(|field| row[field].as_u64()), wanted.map(Some), "{row}");
+        let line = format!("  {}  {}, cause path", began.strftime("%-d %b %H:%M:%S"), length(ms));
+        assert!(told.contains(&line), "{line}");
+        let both =
+            |at: &Zoned| format!("{} ({} UTC)", at.strftime("%-d %b %H:%M:%S"), at.timestamp().strftime("%H:%M:%S"));
+        let cells = [both(&began), both(&ended), length(ms), length(open)].join("</td><td>");
+        assert!(page.contains(&format!("<tr><td>wan1</td><td>{cells}</td>")), "{cells}");
+    }
+    assert_eq!(json["outages"].as_array().map(Vec::len), Some(rows.len()));
+    assert_eq!(page.matches("<tr><td>wan1</td><td>").count(), rows.len() + 1, "and one row of the line itself");
+    let found: Vec<&str> = sheet.lines().skip(1).collect();
+    assert_eq!(found.len(), rows.len() + own.len());
+    for (found, wanted) in found.iter().zip(rows.iter().chain(&own)) {
+        assert!(found.starts_with(wanted), "{found}\n{wanted}");
+    }
 }
 
 /// Counters and report of a whole month against the script, second by second.
@@ -268,6 +323,7 @@ fn month(text: &str, seed: u64) {
     assert!(report.own.iter().all(|own| ["power", "reboot"].contains(&own.reason.as_str())));
     // One source: the sums of the report are those of the counters.
     assert_eq!(line.times["up"], times[0]);
+    every_format_equals_the_script(&branch, &plays, &report);
 }
 
 #[test]

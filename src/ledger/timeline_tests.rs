@@ -197,15 +197,17 @@ fn play(steps: &[Step], keep: bool) -> (Account, Naive) {
         naive.mono += ms;
         naive.truth += ms;
     };
+    // The last look of this boot. What was shown is not taken back: a change that is told later begins there.
+    let mut shown = 0;
     for step in steps {
         match *step {
             Step::Line { line, state, after, late } => {
                 pass(&mut naive, after);
                 let (before, from) = naive.open[&Some(line)];
-                let since = naive.mono.saturating_sub(late).max(from);
+                let since = naive.mono.saturating_sub(late).max(from).max(shown);
                 let mut record = new(&naive, Kind::State);
                 (record.uplink, record.to) = (Some(LINES[line].to_owned()), Some(LINE_STATES[state].to_owned()));
-                record.since = Some(since);
+                record.since = Some(naive.mono.saturating_sub(late));
                 naive.book(Some(line), before, from, since);
                 naive.open.insert(Some(line), (state, since));
                 put(&mut account, &record);
@@ -239,7 +241,7 @@ fn play(steps: &[Step], keep: bool) -> (Account, Naive) {
                 naive.give_up();
                 naive.boot += 1;
                 naive.truth += off;
-                naive.mono = 5_000;
+                (naive.mono, shown) = (5_000, 0);
                 naive.clock = clock.then_some(naive.clock.unwrap_or(0));
                 naive.gap = last.wall.map(|from| (from, naive.mono));
                 naive.unknown(naive.mono);
@@ -270,6 +272,7 @@ fn play(steps: &[Step], keep: bool) -> (Account, Naive) {
             Step::Look { after } => {
                 pass(&mut naive, after);
                 account.advance(naive.mono, &|_| None);
+                shown = naive.mono;
                 if keep {
                     let bytes = postcard::to_allocvec(&account).expect("plain data");
                     account = postcard::from_bytes(&bytes).expect("it was just written");
