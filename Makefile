@@ -2,7 +2,7 @@
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
 ARCH ?= amd64
-.PHONY: help deps build image image-deps image-run image-test demo check pictures test lints units scenarios sim fuzz powercut bench supply audit clean
+.PHONY: help deps build image images image-deps image-run image-test image-boot image-reproducible demo check pictures test lints units scenarios sim fuzz powercut bench supply audit clean
 
 # Overridden on the command line: make sim HOURS=1000000, make fuzz FOR=300
 HOURS ?= 10000
@@ -47,11 +47,25 @@ image-deps: deps
 image: image-deps ## a disk image to flash: make image ARCH=amd64 (or arm64); needs root
 	image/build $(ARCH)
 
+images: image-deps ## both of them, what one core does alone side by side
+	image/program amd64 arm64
+	$(MAKE) --no-print-directory --jobs=2 --output-sync image-amd64 image-arm64
+
+.PHONY: image-amd64 image-arm64
+image-amd64 image-arm64: image-%:
+	image/build $*
+
 image-run: build image ## boots it beside two providers and a LAN host, until Ctrl-C
 	$(release) lab image --arch $(ARCH) $(target)/image-$(ARCH)/disk.raw
 
 image-test: image ## what a branch sees of the booted image, with the figures; FIRMWARE=u-boot.bin for arm64 without EDK2
+	@$(MAKE) --no-print-directory image-boot
+
+image-boot: # the same of an image that is there already
 	ARCH=$(ARCH) IMAGE=$(abspath $(target)/image-$(ARCH)) tools/inside cargo test --locked --test image -- --ignored --test-threads=1 --nocapture
+
+image-reproducible: image-deps ## two builds of the image, part by part: the same bytes? Needs root
+	image/reproducible $(ARCH)
 
 demo: build ## a branch with two providers in namespaces, an outage, the failover with its figures
 	$(release) lab demo
@@ -59,8 +73,14 @@ demo: build ## a branch with two providers in namespaces, an outage, the failove
 check: ## quick: does it compile, without running anything
 	cargo check --locked --all-targets
 
-test: deps lints units scenarios ## everything CI runs
+test: deps lints units scenarios ## everything CI runs; as root also both images, and amd64's booted
 	@$(MAKE) --no-print-directory sim HOURS=10000
+ifeq ($(shell id -u),0)
+	@$(MAKE) --no-print-directory images
+	@$(MAKE) --no-print-directory image-boot ARCH=amd64
+else
+	@echo 'left out: the images, because package trees and mounts take root (sudo make images image-boot)'
+endif
 	@echo 'all of make test passed'
 
 lints: ## formatting and lints, of the lab's build and the image's
