@@ -3,6 +3,12 @@
 
 #![cfg(feature = "lab")]
 
+#[path = "image/bars.rs"]
+mod bars;
+#[path = "image/closed.rs"]
+mod closed;
+#[path = "image/log.rs"]
+mod log;
 #[path = "image/office.rs"]
 mod office;
 #[path = "image/ssh.rs"]
@@ -21,25 +27,22 @@ use causeway::lab::servers::NAME;
 use causeway::lab::{clock, dns};
 use causeway::ports::{Model, factory_config};
 
-use world::{Place, World, bars, built, open_ports};
+use bars::{bars, held, row};
+use world::{Place, World, built, open_ports};
 
 const SOON: Duration = Duration::from_secs(60);
+/// A line that comes second, at the start too, is proved and held before traffic goes back to it.
+const RETURNED_WITHIN: Duration = Duration::from_secs(240);
 
 #[test]
 #[ignore = "needs a built image: make image-test"]
 fn a_box_as_it_is_flashed_serves_its_lan() {
     let key = ssh::Key::new("operator");
     let mut world = World::boot(Place::new("factory"), vec![("authorized_keys".to_owned(), key.public())]);
+    let forwards = world.forwards();
     let lease = world.lease();
-    let leased = clock::now().since(world.machine.powered());
-    world.wait("the LAN reaches the internet", SOON, || world.reaches_the_internet());
-    let forwards = clock::now().since(world.machine.powered());
-    row("power on → a lease in the LAN", &format!("{:.1} s", leased.as_secs_f64()), "");
-    row(
-        "power on → forwarding",
-        &format!("{:.1} s", forwards.as_secs_f64()),
-        &format!("{} s", bars().forwards.as_secs()),
-    );
+    row("power on → a lease for a machine that never had one", &world.since_power_on(), "");
+    world.wait("it reaches the internet", SOON, || world.reaches_the_internet());
 
     assert_eq!(lease.address.octets()[..3], [192, 168, 77], "the factory's network");
     let resolver = lease.dns.expect("a resolver comes with the lease");
@@ -51,10 +54,19 @@ fn a_box_as_it_is_flashed_serves_its_lan() {
         });
         assert!(fenced > 0.0, "{process} is not fenced in:\n{}", world.last_words());
     }
+    let outage = an_outage_moves_the_lan(&world);
+    // After the outage: ten thousand questions at once are more than an emulated line carries beside its probes.
     nothing_listens_outside(&world);
     ssh::operators_get_verbs_and_nothing_else(&world, &key);
-    an_outage_moves_the_lan(&world);
-    ssh::memory_is_left(&world);
+    let memory = ssh::memory_is_left(&world);
+    nothing_failed(&world);
+    log::no_call_was_refused(&world);
+    // Last, so that a bar that is missed hides nothing else.
+    held(&[
+        ("power on → forwarding, s", forwards.as_secs_f64(), bars().forwards),
+        ("silent outage, standard → steady on the backup, s", outage.as_secs_f64(), bars().outage),
+        ("memory in use, idle, MB", memory, bars().memory),
+    ]);
 }
 
 /// The scanner sees what is open in the LAN, and nothing from a provider's side. The factory's config has no IPv6 on its lines; an
@@ -75,11 +87,28 @@ fn nothing_listens_outside(world: &World) {
     row("ports open on the uplinks", "none", "none");
 }
 
-/// A provider falls silent, the LAN goes on through the other, and returns.
-fn an_outage_moves_the_lan(world: &World) {
-    // The lab's own gateway takes this long with the same profile (README).
-    const LABS: Duration = Duration::from_millis(380);
-    world.wait("the first line carries", SOON, || world.carries("wan0"));
+/// systemd tells the console of each unit that fails, in the words of `unit_log_failure` (systemd 257) or of its own status.
+fn nothing_failed(world: &World) {
+    let serial = world.machine.serial();
+    let failed: Vec<&str> =
+        serial.lines().filter(|line| line.contains("Failed with result") || line.contains("FAILED")).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    row("units that failed", "none", "none");
+}
+
+/// A provider falls silent, the LAN goes on through the other, and returns. How long the LAN's traffic was not steady; if that is more
+/// than it may be, the median of three outages.
+fn an_outage_moves_the_lan(world: &World) -> Duration {
+    let mut took = vec![one_outage(world)];
+    if !bars().outage.is_met(took[0].as_secs_f64()) {
+        took.extend((0..2).map(|_| one_outage(world)));
+        took.sort();
+    }
+    took[took.len() / 2]
+}
+
+fn one_outage(world: &World) -> Duration {
+    world.wait("the first line carries", RETURNED_WITHIN, || world.carries("wan0"));
     let line = &world.branch.lines[0];
     let flow = Flow::start(&world.branch.lan1, plan::far_port(Family::V4, port::ECHO), 200).expect("a flow starts");
     world.wait("the flow is alive", SOON, || flow.alive().then_some(()));
@@ -90,15 +119,16 @@ fn an_outage_moves_the_lan(world: &World) {
     world.wait("the second line carries", SOON, || world.carries("wan1"));
     world.wait("the LAN reaches the internet by the second line", SOON, || world.reaches_the_internet());
     let until = clock::now();
+    // Packets of the last moments are still under way in the emulator: they are no loss.
+    world.wait("the flow goes on", SOON, || flow.record().settled(until).then_some(()));
     let took = flow.record().steady_after(fault, until);
     drop(flow);
-    let shown = took.map_or("not yet steady".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
-    row("silent outage, standard → steady on the backup", &shown, &format!("{:.2} s", 2.0 * LABS.as_secs_f64()));
     for direction in Direction::BOTH {
         line.set(direction, |impairment| impairment.cut = false);
     }
-    world.wait("the first line carries again", Duration::from_secs(240), || world.carries("wan0"));
+    world.wait("the first line carries again", RETURNED_WITHIN, || world.carries("wan0"));
     world.wait("the LAN reaches the internet again", SOON, || world.reaches_the_internet());
+    took.unwrap_or_else(|| panic!("the second line carries, and traffic on it is not steady:\n{}", world.last_words()))
 }
 
 #[test]
@@ -128,11 +158,12 @@ fn the_image_is_as_small_as_promised() {
         let line = sizes.lines().find(|line| line.starts_with(name)).expect("each part is there");
         line.split_whitespace().nth(1).and_then(|bytes| bytes.parse().ok()).expect("bytes")
     };
-    for (part, most) in [("root", bars().root), ("uki", bars().uki)] {
-        let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-        row(part, &megabytes(size(part)), &megabytes(most));
-        assert!(size(part) <= most, "{part} has {} bytes, at most {most}", size(part));
-    }
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    held(&[
+        ("root, MB", megabytes(size("root")), bars().root),
+        ("kernel file, MB", megabytes(size("uki")), bars().uki),
+        ("download of an update, MB", megabytes(size("download")), bars().download),
+    ]);
 }
 
 /// Whoever takes over a process finds nothing to go on with.
@@ -191,9 +222,4 @@ fn resolves(world: &World, resolver: IpAddr) -> Option<()> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let answer = world.branch.lan1.enter(|| dns::ask(resolver, NAME, Family::V4, PATIENCE)).ok()??;
     (!answer.is_empty()).then_some(())
-}
-
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
-fn row(what: &str, measured: &str, bar: &str) {
-    println!("| {what} | {measured} | {bar} |");
 }

@@ -42,6 +42,8 @@ pub struct Box {
     pub firmware: Option<PathBuf>,
     /// Files for the ESP's `causeway` folder: name and text.
     pub files: Vec<(String, String)>,
+    /// What its clock says at power-on, if not the time: `2001-01-01T00:00:00`.
+    pub clock: Option<String>,
 }
 
 /// A box that runs. Dropping it is a power cut.
@@ -206,6 +208,9 @@ impl Machine {
         };
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-smp", "2", "-m", MEMORY]);
         command.args(["-accel", "tcg,thread=multi", "-device", "virtio-rng-pci"]);
+        if let Some(clock) = &self.kind.clock {
+            command.arg("-rtc").arg(format!("base={clock}"));
+        }
         command.arg("-serial").arg(format!("file:{}", self.folder.join("serial.log").display()));
         command.arg("-drive").arg(format!("file={},format=raw,if=none,id=disk,cache=writeback", self.disk().display()));
         command.args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"]);
@@ -297,6 +302,8 @@ fn serve(provider: &Namespace, index: usize, folder: &Path) -> Result<Child, Lab
         "--group=root",
         "--pid-file=",
         "--dhcp-authoritative",
+        // It would ask for three seconds whether an address is taken, which no provider does.
+        "--no-ping",
         "--enable-ra",
     ]);
     command.arg(format!("--dhcp-range={prefix}.100,{prefix}.120,255.255.255.0,1h"));

@@ -13,8 +13,9 @@ use causeway::lab::site::Host;
 use causeway::lab::topology::Branch;
 use causeway::lab::vlan::AccessPort;
 
+use super::SOON;
+use super::bars::row;
 use super::world::{self, BOOT_WITHIN, Place, World};
-use super::{SOON, row};
 
 /// The VLAN of the standard's guests.
 const GUESTS: u16 = 20;
@@ -184,4 +185,40 @@ fn a_box_with_a_claim_runs_what_head_office_signed() {
         "",
     );
     world.wait("the tills reach the internet as before", SOON, || world.reaches_the_internet());
+
+    power_fails_in_a_trial(&mut world, &office, &host);
+}
+
+/// Such a change under another number: power goes while it is on trial.
+fn power_fails_in_a_trial(world: &mut World, office: &Office, host: &Namespace) {
+    let in_trial = |world: &World| Some(world.metric("causeway_config_in_trial", &[])? > 0.0);
+    let good = world.wait("no trial is on", SOON, || if in_trial(world)? { None } else { standard_in_force(world) });
+    office.write(
+        "fleet/standard.toml",
+        &standard(&office.responder, "{ address = \"192.0.2.6/30\", gateway = \"192.0.2.5\" }"),
+    );
+    let passphrase = office.passphrase();
+    office.run(host, &["release", "--ticket", "NET-3", "--assign", "all", "--passphrase-file", &passphrase]);
+    world.wait("the change is on trial", APPLIED_WITHIN, || in_trial(world).filter(|on| *on));
+    world.machine.power_cut();
+    world.machine.power_on().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+    let till = world.lease();
+    assert_eq!(till.address.octets()[..3], [10, 16, 0], "the standard's network");
+    world.wait("the tills reach the internet after a power cut", SOON, || world.reaches_the_internet());
+    let undone = |world: &World, reason: &str| {
+        let times = world.metric("causeway_config_rollbacks_total{", &[&format!("reason=\"{reason}\"")])?;
+        (times > 0.0).then_some(())
+    };
+    world.wait("the power cut is told", SOON, || undone(world, "reboot"));
+    // The first reboot may have been the power company's: it is tried again, once the second line is up to be missed.
+    world.wait("the second try is undone", APPLIED_WITHIN, || undone(world, "no_confirm"));
+    world.wait("the config of before is in force", SOON, || (standard_in_force(world)? == good).then_some(()));
+    row("power cut in a trial: undone by the boot, and again after a second try", "yes", "yes");
+}
+
+/// The number of head office's standard, as `/metrics` tells it.
+fn standard_in_force(world: &World) -> Option<String> {
+    let page = world.metrics()?;
+    let line = page.lines().find(|line| line.starts_with("causeway_config_info{"))?;
+    Some(line.split_once("standard=\"")?.1.split_once('"')?.0.to_owned())
 }

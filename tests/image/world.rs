@@ -16,6 +16,9 @@ use causeway::lab::topology::{Branch, BranchPlan};
 /// Emulation on a busy machine: four times what a boot takes on a quiet one.
 pub(crate) const BOOT_WITHIN: Duration = Duration::from_secs(240);
 const OFTEN: Duration = Duration::from_millis(200);
+/// The box's own address by the factory's config, and one that it lends.
+const FACTORY_ROUTER: &str = "192.168.77.1";
+const KNOWN: &str = "192.168.77.180";
 
 pub(crate) struct World {
     pub(crate) machine: Machine,
@@ -27,22 +30,6 @@ pub(crate) struct World {
 
 pub(crate) fn arch() -> Arch {
     if std::env::var("ARCH").is_ok_and(|arch| arch == "arm64") { Arch::Arm64 } else { Arch::Amd64 }
-}
-
-/// The figures of the design.
-pub(crate) struct Bars {
-    /// From power on, emulated.
-    pub(crate) forwards: Duration,
-    /// Bytes.
-    pub(crate) root: u64,
-    pub(crate) uki: u64,
-}
-
-pub(crate) fn bars() -> Bars {
-    match arch() {
-        Arch::Amd64 => Bars { forwards: Duration::from_secs(25), root: 110_000_000, uki: 28_000_000 },
-        Arch::Arm64 => Bars { forwards: Duration::from_secs(40), root: 110_000_000, uki: 46_000_000 },
-    }
 }
 
 /// `target/image-ARCH`, as `make image` left it.
@@ -68,9 +55,15 @@ impl Place {
 
 impl World {
     /// Plugs the box in. `files`: name and text of what lies in the ESP's folder.
-    pub(crate) fn boot(Place { branch, folder }: Place, files: Vec<(String, String)>) -> Self {
+    pub(crate) fn boot(place: Place, files: Vec<(String, String)>) -> Self {
+        Self::boot_at(place, files, None)
+    }
+
+    /// With a clock that says something else than ours: `2001-01-01T00:00:00`.
+    pub(crate) fn boot_at(Place { branch, folder }: Place, files: Vec<(String, String)>, clock: Option<&str>) -> Self {
         let firmware = std::env::var_os("FIRMWARE").map(PathBuf::from);
-        let kind = Box { arch: arch(), image: built().join("disk.raw"), firmware, files };
+        let clock = clock.map(str::to_owned);
+        let kind = Box { arch: arch(), image: built().join("disk.raw"), firmware, files, clock };
         let machine = Machine::start(&branch, &kind, &folder).unwrap_or_else(|error| panic!("{error}: {error:?}"));
         let network = Name::new("lan").expect("a name");
         let device = LinkName::new("lan0").expect("a name");
@@ -86,6 +79,21 @@ impl World {
         let lease = lease.unwrap_or_else(|| panic!("no lease; the serial line:\n{}", self.last_words()));
         self.lease = Some(lease.clone());
         lease
+    }
+
+    /// From power on until a machine of the LAN reaches the internet: one that has its address still, as after a power cut.
+    pub(crate) fn forwards(&self) -> Duration {
+        let lan2 = &self.branch.lan2;
+        lan2.ip(&format!(
+            "address flush dev eth0\naddress add {KNOWN}/24 dev eth0\nroute replace default via {FACTORY_ROUTER}\n"
+        ))
+        .expect("lan2 is there");
+        let far = plan::far_port(Family::V4, port::HTTP);
+        // Asked anew at once: TCP itself would ask after one second, and then after two more.
+        let connects = || TcpStream::connect_timeout(&far, OFTEN).is_ok();
+        let reached = clock::wait_for(BOOT_WITHIN, OFTEN, || lan2.enter(connects).unwrap_or(false).then_some(()));
+        reached.unwrap_or_else(|| panic!("nothing is forwarded; the serial line:\n{}", self.last_words()));
+        clock::now().since(self.machine.powered())
     }
 
     pub(crate) fn router(&self) -> Ipv4Addr {
@@ -196,22 +204,40 @@ pub(crate) fn open_ports(
         IpAddr::V4(v4) => SocketAddr::new(v4.into(), port),
         IpAddr::V6(v6) => SocketAddr::V6(std::net::SocketAddrV6::new(v6, port, 0, scope)),
     };
-    let all: Vec<u16> = ports.collect();
-    let found = all.chunks(AT_ONCE).flat_map(|some| {
-        from.enter(|| {
-            std::thread::scope(|threads| {
-                let tries: Vec<_> = some
-                    .iter()
-                    .map(|port| {
-                        let target = target(*port);
-                        threads
-                            .spawn(move || TcpStream::connect_timeout(&target, WAIT).is_ok().then_some(target.port()))
-                    })
-                    .collect();
-                tries.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect::<Vec<_>>()
+    let ask = |port| match TcpStream::connect_timeout(&target(port), WAIT) {
+        Ok(_) => Said::Yes,
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Said::No,
+        Err(_) => Said::Nothing,
+    };
+    let ask_all = |ports: &[u16]| -> Vec<(u16, Said)> {
+        let found = ports.chunks(AT_ONCE).flat_map(|some| {
+            from.enter(|| {
+                std::thread::scope(|threads| {
+                    let tries: Vec<_> = some.iter().map(|port| threads.spawn(move || (*port, ask(*port)))).collect();
+                    tries.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
+                })
             })
-        })
-        .expect("the namespace is there")
-    });
-    found.collect()
+            .expect("the namespace is there")
+        });
+        found.collect()
+    };
+    let first = ask_all(&ports.collect::<Vec<_>>());
+    // So many questions at once are more than a busy emulator takes: those that were lost are asked again.
+    let silent: Vec<u16> = first.iter().filter(|(_, said)| *said == Said::Nothing).map(|(port, _)| *port).collect();
+    let mut open: Vec<u16> = first
+        .into_iter()
+        .chain(ask_all(&silent))
+        .filter(|(_, said)| *said == Said::Yes)
+        .map(|(port, _)| port)
+        .collect();
+    open.sort_unstable();
+    open
+}
+
+/// What a port says to a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Yes,
+    No,
+    Nothing,
 }

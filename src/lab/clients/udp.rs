@@ -105,6 +105,11 @@ impl Record {
     const STRETCH: Duration = Duration::from_millis(100);
     const BAD_SHARE: f64 = 0.1;
 
+    /// Whether something sent at `moment` or later came back: what was sent before it is then back, or lost.
+    pub fn settled(&self, moment: Instant) -> bool {
+        self.packets.iter().rev().take_while(|packet| packet.sent >= moment).any(|packet| packet.back.is_some())
+    }
+
     /// How long after `fault` the flow was steady: from then to `until` no 100 ms of it lost more than a tenth. `None`:
     /// still not steady. The last lost packet of the last bad stretch counts, so this never flatters.
     pub fn steady_after(&self, fault: Instant, until: Instant) -> Option<Duration> {
