@@ -124,6 +124,7 @@ async fn daemon(mut requests: mpsc::Receiver<Incoming>) -> Told {
             | Request::Unlock
             | Request::Ledger { .. }
             | Request::ConfigState
+            | Request::ConfigShow
             | Request::ConfigConfirm
             | Request::ConfigRollBack
             | Request::ConfigApply { .. }

@@ -121,6 +121,7 @@ fn the_fenced_process_reaches_head_office_and_gives_way_when_its_port_changes() 
             | Request::Lock
             | Request::Unlock
             | Request::ConfigState
+            | Request::ConfigShow
             | Request::ConfigConfirm
             | Request::ConfigRollBack
             | Request::ConfigApply { .. }

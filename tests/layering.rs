@@ -9,12 +9,13 @@ use source::{Source, sources};
 const EDGES: [&str; 7] = ["io", "netlink", "nft", "conntrack", "programs", "store", "spool"];
 
 /// What joins edges and logic: may use all of both.
-const JOINS: [&str; 11] = [
+const JOINS: [&str; 12] = [
     "src/main.rs",
     "src/cli/",
     "src/daemon/",
     "src/fence",
     "src/inherited.rs",
+    "src/tls.rs",
     "src/front/http",
     "src/front/client",
     "src/lab/",

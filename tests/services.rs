@@ -19,7 +19,7 @@ mod world;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use causeway::apply::services::ServicesError;
+use causeway::apply::services::{Section, ServicesError};
 use causeway::config::Disturbance;
 use causeway::config::model::Family;
 use causeway::lab::addresses as plan;
@@ -95,16 +95,20 @@ fn forwards_lead_to_their_host_through_either_uplink() {
     servers
         .tcp(&camera.host, 443, |stream, _| causeway::lab::servers::http(stream, &|_| String::new()))
         .expect("a server");
-    let connects = |index: usize, port: u16| {
-        let to = SocketAddr::new(plan::wan(Family::V4, index, plan::WAN), port);
-        let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
-        world.site.internet.enter(connect).expect("inside")
-    };
-    assert!(connects(0, 8443), "by the line in use");
-    assert!(connects(1, 8443), "by the other");
-    assert!(connects(1, 8444), "by the line it is for");
-    assert!(!connects(0, 8444), "and by no other");
-    assert!(!connects(0, 443) && !connects(1, 443), "the port of the host itself");
+    camera.advertised().expect("a way out by advertisement");
+    camera.host.ip("address add fd00:16:10::40/64 dev eth0 nodad\n").expect("an address");
+    for family in Family::BOTH {
+        let connects = |index: usize, port: u16| {
+            let to = SocketAddr::new(plan::wan(family, index, plan::WAN), port);
+            let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(2)).is_ok();
+            world.site.internet.enter(connect).expect("inside")
+        };
+        assert!(connects(0, 8443), "{family:?} by the line in use");
+        assert!(connects(1, 8443), "{family:?} by the other");
+        assert!(connects(1, 8444), "{family:?} by the line it is for");
+        assert!(!connects(0, 8444), "{family:?} and by no other");
+        assert!(!connects(0, 443) && !connects(1, 443), "{family:?} the port of the host itself");
+    }
 }
 
 #[test]
@@ -267,6 +271,25 @@ fn what_somebody_changes_is_seen_and_repaired() {
     assert!(world.verify().iter().any(|words| words.contains("restart dnsmasq")), "{:?}", world.verify());
     world.apply(TWO).expect("repaired");
     assert_eq!(world.verify(), Vec::<String>::new());
+}
+
+/// Somebody who leaves networks alone has his names put right all the same, at once and not after a wait for addresses.
+#[test]
+fn a_repair_waits_for_nothing_that_is_left_alone() {
+    if !allowed() {
+        return;
+    }
+    let world = World::start(TWO);
+    world.site.gateway.ip("address del 10.16.20.1/24 dev br-lan.20\n").expect("a fault");
+    let servers = world.paths().dnsmasq.join("servers");
+    let right = std::fs::read_to_string(&servers).expect("a list");
+    std::fs::write(&servers, "junk\n").expect("a fault");
+    let repaired =
+        world.services(async |mut services, netlink| services.repair(&netlink, &world.branch, &[Section::Dns]).await);
+    repaired.expect("names are put right");
+    assert_eq!(std::fs::read_to_string(&servers).expect("a list"), right);
+    let left: Vec<String> = world.verify().into_iter().filter(|words| words.starts_with("to do: ")).collect();
+    assert!(left.iter().any(|words| words.contains("add address 10.16.20.1/24")), "{left:?}");
 }
 
 fn words(steps: &[causeway::apply::services::Step]) -> Vec<String> {

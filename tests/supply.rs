@@ -113,6 +113,24 @@ fn the_gateway_has_no_more_crates_than_argued() {
     assert!(count <= GATEWAY_CRATES_MOST, "{count} crates, at most {GATEWAY_CRATES_MOST}: is the new one worth it?");
 }
 
+/// The fuzz targets are a workspace of their own, which nothing else builds: a crate that comes in or goes is missed there.
+#[test]
+fn the_fuzz_targets_lock_the_crates_that_we_use() {
+    let read = |path: &str| -> toml::Table {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(path).expect("a file").parse().expect("TOML")
+    };
+    let (manifest, locked) = (read("Cargo.toml"), read("fuzz/Cargo.lock"));
+    let wanted = manifest["dependencies"].as_table().expect("a table").iter();
+    let is_optional = |it: &toml::Value| it.get("optional").and_then(toml::Value::as_bool).unwrap_or_default();
+    let wanted: BTreeSet<&str> = wanted.filter(|(_, it)| !is_optional(it)).map(|(name, _)| name.as_str()).collect();
+    let ours = locked["package"].as_array().expect("a list").iter().find(|it| it["name"].as_str() == Some("causeway"));
+    let ours = ours.expect("the program itself")["dependencies"].as_array().expect("a list").iter();
+    // A name that is there twice has its version behind it.
+    let locked: BTreeSet<&str> = ours.filter_map(|it| it.as_str()?.split(' ').next()).collect();
+    assert_eq!(locked, wanted, "run: cd fuzz && cargo update --workspace");
+}
+
 #[test]
 fn licence_expressions_are_read_right() {
     let allowed = ["MIT", "ISC"].map(str::to_owned).into();

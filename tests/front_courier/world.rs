@@ -225,6 +225,7 @@ fn daemon(
                         | Request::Lock
                         | Request::Unlock
                         | Request::ConfigState
+                        | Request::ConfigShow
                         | Request::ConfigConfirm
                         | Request::ConfigRollBack
                         | Request::ConfigApply { .. }

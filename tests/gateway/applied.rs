@@ -141,14 +141,36 @@ fn a_file_that_is_not_valid_or_changes_nothing_is_not_tried() {
         let place = Place::with(&config("wan0", "any"));
         let daemon = place.start();
         let bad = apply(&place, "site = {}\n", &[]);
-        assert_eq!((bad.code, bad.out.as_str()), (65, ""), "{bad:?}");
+        assert_eq!((bad.code, bad.out.as_str()), (64, ""), "{bad:?}");
         let long = format!("{}# {}\n", config("wan0", "any"), "x".repeat(64 << 10));
         let long = apply(&place, &long, &[]);
-        assert!(long.code == 65 && long.err.contains("can be applied"), "{long:?}");
+        assert!(long.code == 64 && long.err.contains("can be applied"), "{long:?}");
         assert!(state(&place)["running"].is_null(), "{}", state(&place));
         let same = apply(&place, &config("wan0", "any"), &[]);
         assert_eq!((same.code, same.out.as_str()), (0, "this file is in force and kept already\n"), "{same:?}");
         daemon.stop();
+    });
+}
+
+#[test]
+fn what_is_in_force_is_shown_and_compared_without_naming_its_file() {
+    in_namespace(|| {
+        let place = Place::with(&config("wan0", "any"));
+        let daemon = place.start();
+        let file = place.config().display().to_string();
+        for form in [&["config", "show"][..], &["config", "show", "--json"]] {
+            let (running, written) = (place.ask(form), place.ask(&[form, &[file.as_str()]].concat()));
+            assert_eq!((running.code, &running.out), (0, &written.out), "{running:?}");
+            assert!(running.out.contains("Shop 7"), "{running:?}");
+        }
+        let same = place.ask(&["config", "diff", &file]);
+        assert_eq!((same.code, same.out.as_str()), (0, "nothing changes\n"), "{same:?}");
+        fs::write(place.config(), config("wan0", "tcp/443")).expect("edited");
+        let other = place.ask(&["config", "diff", &file]);
+        assert!(other.code == 1 && other.out.contains("firewall"), "{other:?}");
+        daemon.stop();
+        let gone = place.ask(&["config", "show"]);
+        assert!(gone.code == 69 && gone.err.contains("hint: "), "{gone:?}");
     });
 }
 

@@ -23,7 +23,7 @@ fn every_kind_of_bad_config_is_refused_with_all_its_faults() {
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("configs/invalid/{bad}.toml"));
             let place = Place::with(&fs::read_to_string(&file).expect("a bad file"));
             let (code, said) = refused(&place, place.run());
-            assert_eq!(code, 65, "{bad}: {said}");
+            assert_eq!(code, 64, "{bad}: {said}");
             let told = fs::read_to_string(file.with_extension("msg")).expect("its message");
             let told = told.replace(&format!("{bad}.toml"), "PLACE/gateway.toml");
             assert!(said.starts_with(told.trim_end()), "{bad}: {said}\n--- is not\n{told}");
@@ -45,7 +45,7 @@ fn a_config_that_cannot_be_read_says_why() {
 
         fs::write(place.config(), [0xff, 0xfe]).expect("a file");
         let (code, said) = refused(&place, place.run());
-        assert!(code == 65 && said.ends_with("hint: save the file as UTF-8\n"), "{said}");
+        assert!(code == 64 && said.ends_with("hint: save the file as UTF-8\n"), "{said}");
 
         fs::write(place.config(), crate::place::CONFIG).expect("a file");
         fs::set_permissions(place.config(), fs::Permissions::from_mode(0o000)).expect("it is ours");

@@ -130,6 +130,7 @@ pub(crate) fn answer(incoming: &Incoming, live: &broadcast::Sender<EventLine>) -
         Request::Unlock => Reply::Done("Unlocked.".to_owned()),
         Request::Drill { .. } => refused(RefusalKind::NotNow, "lte0 is not up"),
         Request::ConfigState
+        | Request::ConfigShow
         | Request::ConfigApply { .. }
         | Request::ConfigConfirm
         | Request::ConfigRollBack
