@@ -100,10 +100,25 @@ impl World {
         self.lease.as_ref().and_then(|lease| lease.router).expect("a lease with a router")
     }
 
-    /// Until `what` holds, or the end of the test with the serial line's last words.
+    /// Until `what` holds, or the end of the test with what the box says of its lines and its config, and the serial line's
+    /// last words.
     pub(crate) fn wait<T>(&self, what: &str, at_most: Duration, condition: impl FnMut() -> Option<T>) -> T {
-        clock::wait_for(at_most, OFTEN, condition)
-            .unwrap_or_else(|| panic!("not within {at_most:?}: {what}; the serial line:\n{}", self.last_words()))
+        clock::wait_for(at_most, OFTEN, condition).unwrap_or_else(|| {
+            let (figures, words) = (self.figures(), self.last_words());
+            panic!("not within {at_most:?}: {what}; figures:\n{figures}\nthe serial line:\n{words}")
+        })
+    }
+
+    /// Those of `/metrics` that tell why a wait was in vain.
+    fn figures(&self) -> String {
+        let page = self.lease.as_ref().and_then(|_| self.metrics()).unwrap_or_default();
+        let telling = |line: &&str| {
+            ["causeway_config_", "causeway_uplink_state{", "causeway_path_", "causeway_process_"]
+                .iter()
+                .any(|prefix| line.starts_with(prefix))
+                && !line.ends_with(" 0")
+        };
+        page.lines().filter(telling).collect::<Vec<_>>().join("\n")
     }
 
     pub(crate) fn reaches_the_internet(&self) -> Option<()> {
