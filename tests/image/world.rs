@@ -113,10 +113,11 @@ impl World {
     fn figures(&self) -> String {
         let page = self.lease.as_ref().and_then(|_| self.metrics()).unwrap_or_default();
         let telling = |line: &&str| {
-            ["causeway_config_", "causeway_uplink_state{", "causeway_path_", "causeway_process_"]
+            ["causeway_config_", "causeway_uplink_state{", "causeway_path_uplink{"]
                 .iter()
                 .any(|prefix| line.starts_with(prefix))
                 && !line.ends_with(" 0")
+                && !line.ends_with(" 0.0")
         };
         page.lines().filter(telling).collect::<Vec<_>>().join("\n")
     }

@@ -170,8 +170,8 @@ impl Keeper {
             tracing::warn!("numbers of uplinks may change with the next start: {error}");
         }
         let (parts, deeds, digest) = (self.parts.clone(), self.deeds.clone(), digest(&target));
-        tokio::spawn(async move {
-            let (applied, why) = parts.apply(&branch, digest).await;
+        self.turns.next(async move |superseded| {
+            let Some((applied, why)) = parts.apply(&branch, digest, superseded).await else { return };
             let branch = (applied != Applied::StepFailed).then_some(branch);
             deeds.send(Deed::Applied { target, applied, branch, why }).await.ok();
         });

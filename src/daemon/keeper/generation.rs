@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
+use super::turns::Superseded;
 use crate::apply::services::Services;
 use crate::config::Branch;
 use crate::daemon::driver::{Ask, Change};
@@ -29,16 +30,29 @@ pub(in crate::daemon) struct Parts {
 }
 
 impl Parts {
-    /// What came of it, and in words why not.
-    pub(super) async fn apply(&self, branch: &Branch, digest: String) -> (Applied, Vec<String>) {
-        match self.steps(branch, digest).await {
+    /// What came of it, and in words why not; `None`: something newer came before it could be seen.
+    pub(super) async fn apply(
+        &self,
+        branch: &Branch,
+        digest: String,
+        superseded: Superseded,
+    ) -> Option<(Applied, Vec<String>)> {
+        if let Err(why) = self.steps(branch, digest).await {
+            return Some((Applied::StepFailed, vec![why]));
+        }
+        let differences = tokio::select! {
+            biased;
+            _ = superseded => return None,
+            differences = self.differences(branch) => differences,
+        };
+        Some(match differences {
             Err(why) => (Applied::StepFailed, vec![why]),
             Ok(differences) if differences.is_empty() => (Applied::Equal, differences),
             Ok(differences) => (Applied::Differs, differences),
-        }
+        })
     }
 
-    async fn steps(&self, branch: &Branch, digest: String) -> Result<Vec<String>, String> {
+    async fn steps(&self, branch: &Branch, digest: String) -> Result<(), String> {
         if let Some(services) = &self.services {
             let report = services.lock().await.apply(&self.changes, branch).await.map_err(|error| chain(&error))?;
             for done in report.done {
@@ -52,7 +66,11 @@ impl Parts {
         let (reply, changed) = oneshot::channel();
         let change = Change { config: Arc::new(branch.gateway.clone()), place: branch.place.clone(), digest, reply };
         self.driver.send(Ask::Change(change)).await.map_err(gone)?;
-        changed.await.map_err(gone)??;
+        changed.await.map_err(gone)?
+    }
+
+    /// What is not as `branch` says once everything had its time.
+    async fn differences(&self, branch: &Branch) -> Result<Vec<String>, String> {
         match &self.services {
             Some(services) => Services::settled(services, &self.changes, branch).await.map_err(|error| chain(&error)),
             None => Ok(Vec::new()),

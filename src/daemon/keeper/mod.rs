@@ -16,6 +16,7 @@ mod office;
 mod opening;
 mod pacing;
 mod report;
+mod turns;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ use office::Offered;
 pub use opening::OpenError;
 pub(super) use opening::Opened;
 use pacing::Pacing;
+use turns::Turns;
 
 /// Requests that may wait: both lanes of `front`, and people.
 pub(super) const REQUESTS: usize = 32;
@@ -100,6 +102,7 @@ pub(super) struct Keeper {
     branch: Arc<Branch>,
     /// What that is. While a change is being applied, still the config from before.
     force: Target,
+    turns: Turns,
     /// What should run could not be put in force, early at boot or on a slow box: when it is tried again.
     again: Option<Instant>,
     measuring: Option<deeds::Measuring>,

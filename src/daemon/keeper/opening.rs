@@ -13,6 +13,7 @@ use super::errands::Errands;
 use super::generation::Parts;
 use super::identity::{Admission, Claim, Device, Enrolment, Hardware, IdentityError};
 use super::pacing::Pacing;
+use super::turns::Turns;
 use super::{Keeper, chain, clock};
 use crate::config::Branch;
 use crate::control::snapshot::ConfigFigures;
@@ -163,6 +164,7 @@ impl Opened {
             unattended: None,
             branch: self.branch,
             force: self.force,
+            turns: Turns::default(),
             again: None,
             measuring: None,
             at_start: self.transition,
