@@ -26,15 +26,23 @@ const OFFICE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::daemon) enum Deed {
     Checked(Candidate, Result<Checked, Refusal>),
-    Measured(Moment, Box<Measurement>),
+    /// Which of the measurements it is.
+    Measured(u64, Box<Measurement>),
     Announced,
     Drifted(Found),
-    Applied { target: Target, applied: Applied, branch: Option<Arc<Branch>>, why: Vec<String> },
+    Applied {
+        target: Target,
+        applied: Applied,
+        branch: Option<Arc<Branch>>,
+        why: Vec<String>,
+    },
 }
 
 /// Uplinks and head office are asked at once.
 #[derive(Debug)]
 pub(super) struct Measuring {
+    /// One that was begun for another candidate, or another moment, is not taken for this one.
+    number: u64,
     moment: Moment,
     until: Instant,
     uplinks: Option<Box<Measurement>>,
@@ -69,8 +77,8 @@ impl Keeper {
                 self.step(Event::Checked(candidate.config.resolved, checked)).await;
             }
             Deed::Checked(candidate, Err(refusal)) => self.step(Event::Refused(candidate, refusal)).await,
-            Deed::Measured(moment, measurement) => {
-                if let Some(measuring) = self.measuring.as_mut().filter(|measuring| measuring.moment == moment) {
+            Deed::Measured(number, measurement) => {
+                if let Some(measuring) = self.measuring.as_mut().filter(|measuring| measuring.number == number) {
                     measuring.uplinks = Some(measurement);
                 }
             }
@@ -122,7 +130,9 @@ impl Keeper {
         let checks = self.site_checks().await;
         let now = clock::now();
         let office = self.enrolment.is_none().then_some(Office::Silent);
-        self.measuring = Some(Measuring { moment, until: now + OFFICE_WITHIN, uplinks: None, office });
+        self.measurements += 1;
+        let number = self.measurements;
+        self.measuring = Some(Measuring { number, moment, until: now + OFFICE_WITHIN, uplinks: None, office });
         if office.is_none() {
             self.errands.want(Task::Fresh, now);
         }
@@ -132,7 +142,7 @@ impl Keeper {
             parts.driver.send(Ask::Status(reply)).await.ok();
             let Ok(status) = status.await else { return };
             let measurement = measure(&branch, &checks, &status, &parts.looks, Office::Silent).await;
-            deeds.send(Deed::Measured(moment, Box::new(measurement))).await.ok();
+            deeds.send(Deed::Measured(number, Box::new(measurement))).await.ok();
         });
     }
 

@@ -70,7 +70,8 @@ impl Keeper {
         self.drift.looked = now;
         self.drift.due = now + EVERY;
         let Some(services) = self.parts.services.clone() else { return };
-        if !is_settled(self.machine.state().name()) {
+        // What is on its way into force, as at a boot, is not there yet: that is nobody's doing.
+        if !is_settled(self.machine.state().name()) || self.turns.is_under_way() {
             return;
         }
         self.drift.under_way = true;

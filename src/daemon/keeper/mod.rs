@@ -106,6 +106,8 @@ pub(super) struct Keeper {
     /// What should run could not be put in force, early at boot or on a slow box: when it is tried again.
     again: Option<Instant>,
     measuring: Option<deeds::Measuring>,
+    /// Begun since the start.
+    measurements: u64,
     at_start: Option<Transition>,
     /// Of the candidate with this digest.
     site_checks: Option<(Digest, Arc<[Check]>)>,

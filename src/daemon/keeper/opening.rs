@@ -167,6 +167,7 @@ impl Opened {
             turns: Turns::default(),
             again: None,
             measuring: None,
+            measurements: 0,
             at_start: self.transition,
             site_checks: None,
             drift: Watch::new(now),

@@ -30,6 +30,11 @@ impl Turns {
         });
         self.last = Some((task, newer));
     }
+
+    /// Something is on its way into force.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.last.as_ref().is_some_and(|(task, _)| !task.is_finished())
+    }
 }
 
 #[cfg(test)]
@@ -58,9 +63,11 @@ mod tests {
             superseded.try_recv().expect_err("nothing is newer");
             said.send("new: in force").await.expect("room");
         });
+        assert!(turns.is_under_way());
         for expected in ["old: gives up", "new: changes", "new: in force"] {
             assert_eq!(words.recv().await, Some(expected));
         }
         assert_eq!(words.recv().await, None);
+        assert!(!turns.is_under_way());
     }
 }
