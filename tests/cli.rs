@@ -74,6 +74,17 @@ fn without_a_daemon_it_is_69_with_cause_and_hint() {
 }
 
 #[test]
+fn without_a_daemon_the_ledger_is_read_from_its_folder() {
+    let folder = Folder::new();
+    for args in [&["outages"][..], &["report"]] {
+        let output = run(&folder.socket(), args);
+        assert_eq!((code(&output), out(&output)), (69, ""), "{args:?}");
+        let hint = "  hint: without the daemon: --state DIR, the folder with its ledger (/var/lib/causeway)\n";
+        assert!(err(&output).ends_with(hint), "{}", err(&output));
+    }
+}
+
+#[test]
 fn check_has_its_own_codes() {
     let folder = Folder::new();
     let output = run(&folder.socket(), &["status", "--check"]);

@@ -142,6 +142,7 @@ pub enum Command {
     /// The manual page, or one for each command into a folder
     #[cfg(feature = "manual")]
     Man {
+        /// Made if it is not there; without it the main page is printed
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },

@@ -33,13 +33,24 @@ pub(super) struct Read {
 
 /// From the daemon, or from a state folder.
 pub(super) fn read(socket: &Path, state: Option<&Path>) -> Result<Read, Failure> {
-    let Some(state) = state else { return fetch(&mut Client::connect(socket)?) };
+    let Some(state) = state else { return fetch(&mut Client::connect(socket).map_err(not_reached)?) };
     let folder = state.join("ledger");
     let (segments, last) = store::read(&folder).map_err(|source| {
         let said = format!("cannot read the ledger in {}", folder.display());
         Failure::new(Exit::Failed, Unread { said, source }).hint("--state names the daemon's state folder")
     })?;
     Ok(Read { segments, now: last.map(|last| (last.boot, last.mono)) })
+}
+
+/// Files outlive the daemon.
+fn not_reached(error: ClientError) -> Failure {
+    let is_down = matches!(error, ClientError::NotRunning { .. });
+    let failure = Failure::from(error);
+    if is_down {
+        failure.hint("without the daemon: --state DIR, the folder with its ledger (/var/lib/causeway)")
+    } else {
+        failure
+    }
 }
 
 pub(super) fn fetch(client: &mut Client) -> Result<Read, Failure> {
