@@ -1,5 +1,5 @@
 //! The back end of systemd-networkd against the real one, run by hand: in a namespace of mounts with a `/run` of its own,
-//! and without D-Bus, where the flag is a restart instead of `networkctl reload`. VLANs need a kernel with them: their
+//! and without systemd, so the flag is a restart instead of a reload. VLANs need a kernel with them: their
 //! files are compared with what was reviewed, and read by networkd, which says what it does not know.
 
 #![cfg(feature = "lab")]

@@ -73,7 +73,7 @@ impl Section {
 /// What a unit of systemd does when it sees the flag; each is one fixed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Flag {
-    /// `networkctl reload`
+    /// As `networkctl reload`, by a signal
     NetworkdReload,
     /// Restart, or stop when there is no conf any more.
     DnsmasqRestart,
