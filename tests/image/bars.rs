@@ -42,7 +42,8 @@ pub(crate) struct Bars {
 
 pub(crate) fn bars() -> Bars {
     let (forwards, uki) = match arch() {
-        // Measured: 43 s on two idle cores, 56 s right after all other tests. Twice the first is a regression, not a slow day.
+        // Measured on two idle cores: 25 s, and 43 s on a machine of half the speed, where it was 56 s right after all other tests.
+        // Twice the 43 s is a regression, not a slow day.
         Arch::Amd64 => (Bar::not_yet(25.0, 86.0), Bar::of(28.0)),
         // Measured: 48 to 61 s on two idle cores, under EDK2 and U-Boot; 115 s beside another emulator.
         Arch::Arm64 => (Bar::not_yet(40.0, 100.0), Bar::of(46.0)),
