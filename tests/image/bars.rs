@@ -42,10 +42,10 @@ pub(crate) struct Bars {
 
 pub(crate) fn bars() -> Bars {
     let (forwards, uki) = match arch() {
-        // Measured on two idle cores: 25 s, and 43 s on a machine of half the speed, where it was 56 s right after all other tests.
+        // Measured on two idle cores: 25 s, and 43 s on a machine of half the speed, 56 s there right after all other tests.
         // Twice the 43 s is a regression, not a slow day.
         Arch::Amd64 => (Bar::not_yet(25.0, 86.0), Bar::of(28.0)),
-        // Measured: 48 to 61 s on two idle cores, under EDK2 and U-Boot; 115 s beside another emulator.
+        // Measured on two idle cores: 41 s under EDK2, 31 s under U-Boot; on a slower machine 48 to 61 s, 115 s beside another emulator.
         Arch::Arm64 => (Bar::not_yet(40.0, 100.0), Bar::of(46.0)),
     };
     Bars {
