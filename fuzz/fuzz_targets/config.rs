@@ -6,10 +6,10 @@ use causeway::{cli, config};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match config::parse("gateway.toml", text) {
-        Ok(gateway) => {
-            cli::config::summary(&gateway);
-            causeway::kernel::ruleset::Ruleset::new(&gateway, &Default::default());
+    match config::parse_branch("gateway.toml", text) {
+        Ok(branch) => {
+            cli::config::summary(&branch);
+            causeway::kernel::ruleset::Ruleset::new(&branch.gateway, &Default::default());
         }
         Err(faults) => {
             assert!(!faults.faults.is_empty(), "a refusal says why");
