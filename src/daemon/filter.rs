@@ -55,6 +55,9 @@ pub(super) async fn keep(
                 due = due.min(Instant::now() + COALESCE);
                 // A rush of changes postpones nothing.
                 sleep_until(due).await;
+                if let Some(watch) = watch.as_mut() {
+                    watch.forget();
+                }
             }
             Some(Replace { ruleset: new, reply }) = orders.recv() => {
                 let loaded = nft.ensure(&new).await.map(|_| ());

@@ -188,6 +188,14 @@ impl NftWatch {
         Ok(Self { socket })
     }
 
+    /// What is queued is about the past: whoever reads the table next sees what came of it. One load alone is a dozen messages.
+    pub fn forget(&mut self) {
+        let mut buffer = Vec::with_capacity(WATCH_BYTES);
+        while self.socket.socket_mut().recv(&mut buffer, libc::MSG_DONTWAIT).is_ok() {
+            buffer.clear();
+        }
+    }
+
     /// Returns when something was changed. Safe to cancel: a message is either read or still queued. Overrun counts as a
     /// change, because one may be among what was lost.
     pub async fn changed(&mut self) -> std::io::Result<()> {

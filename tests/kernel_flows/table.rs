@@ -133,6 +133,12 @@ fn f20_a_change_is_told_at_once() {
         let arguments = ["netns", "exec", &gateway, "nft", "add chain inet causeway extra"];
         std::process::Command::new("ip").args(arguments).status().expect("ip is installed");
         tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.expect("told").expect("no error");
+        // A whole table is many messages, and one reason to look.
+        Nft::new().load(&native()).await.expect("loaded");
+        tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.expect("told").expect("no error");
+        watch.forget();
+        let quiet = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
+        assert!(quiet.is_err(), "told again of what was read");
     });
 }
 
