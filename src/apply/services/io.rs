@@ -10,8 +10,10 @@ use super::question::{Class, answers, question};
 
 /// To ourselves: a millisecond, and a loaded machine's scheduling.
 const ANSWER_WITHIN: Duration = Duration::from_millis(300);
-/// Between two looks at what a service has done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between two looks at what a service has done: what took long already is not late by an eighth more, and a slow box
+/// has its processor for the service.
+const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
+const LOOK_AFTER: u32 = 8;
 const MOST_BYTES: usize = 4_096;
 const DNS: u16 = 53;
 const DHCP_SERVER: u16 = 67;
@@ -42,21 +44,24 @@ pub(super) fn leases_are_given() -> bool {
     table.lines().skip(1).any(|line| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)))
 }
 
-pub(super) async fn pause() {
-    tokio::time::sleep(LOOK_EVERY).await;
-}
-
-/// Whether so much time has passed since.
+/// What something may take.
 pub(super) struct Patience {
-    until: tokio::time::Instant,
+    began: tokio::time::Instant,
+    at_most: Duration,
 }
 
 impl Patience {
     pub(super) fn of(at_most: Duration) -> Self {
-        Self { until: tokio::time::Instant::now() + at_most }
+        Self { began: tokio::time::Instant::now(), at_most }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        tokio::time::Instant::now() >= self.until
+        self.began.elapsed() >= self.at_most
+    }
+
+    /// Until the next look.
+    pub(super) async fn pause(&self) {
+        let [least, most] = LOOK_EVERY;
+        tokio::time::sleep((self.began.elapsed() / LOOK_AFTER).clamp(least, most)).await;
     }
 }

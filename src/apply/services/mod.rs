@@ -40,6 +40,8 @@ use text::Refused;
 
 /// What a service may take to do what a flag asks for: a slow box restarts dnsmasq in a second, networkd takes two.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(15);
+/// From its unit's start until dnsmasq answers, on a slow box.
+const STARTED_WITHIN: Duration = Duration::from_secs(5);
 /// A flag is seen in milliseconds, and a list read in a few more.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 /// New plans before giving up: the kernel was changed under us each time.
@@ -221,7 +223,7 @@ impl Services {
                 return Ok(report);
             }
             self.stage(&steps, &wanted).await?;
-            self.execute(netlink, &steps, &wanted, &Section::ALL, &mut report).await?;
+            self.execute(netlink, &steps, (to, &wanted), &Section::ALL, &mut report).await?;
             self.wait_for_service(netlink, to, &wanted, IN_FORCE_WITHIN).await?;
         }
         let differences = self.verify(netlink, to).await?;
@@ -256,7 +258,7 @@ impl Services {
             if differences.is_empty() || patience.is_over() {
                 return Ok(differences);
             }
-            io::pause().await;
+            patience.pause().await;
         }
     }
 
@@ -282,7 +284,7 @@ impl Services {
         let mut report = Report::default();
         if !steps.is_empty() {
             self.stage(&steps, &wanted).await?;
-            self.execute(netlink, &steps, &wanted, sections, &mut report).await?;
+            self.execute(netlink, &steps, (branch, &wanted), sections, &mut report).await?;
         }
         Ok(report)
     }
@@ -337,13 +339,7 @@ impl Services {
 
     async fn found(&self, netlink: &Netlink, branch: &Branch) -> Result<Found, ServicesError> {
         let links = netlink.lan().await.map_err(|source| ServicesError::Read { source })?;
-        let serving = match addresses(branch, &links).first() {
-            None => Serving::NotAsked,
-            Some(address) => match io::texts(*address, GENERATION_NAME, Class::Internet).await {
-                None => Serving::Silent,
-                Some(texts) => Serving::Conf(texts.concat()),
-            },
-        };
+        let serving = serving(branch, &links).await;
         let mut dnsmasq = store::read_all(&self.paths.dnsmasq, "")?;
         dnsmasq.retain(|name, _| {
             [dnsmasq::CONF, dnsmasq::HOSTS, dnsmasq::NAMES, dnsmasq::SERVERS].contains(&name.as_str())
@@ -389,7 +385,7 @@ impl Services {
         &self,
         netlink: &Netlink,
         steps: &[Step],
-        wanted: &Wanted,
+        (branch, wanted): (&Branch, &Wanted),
         sections: &[Section],
         report: &mut Report,
     ) -> Result<(), ServicesError> {
@@ -406,6 +402,9 @@ impl Services {
                         self.wait_for_links(netlink, wanted, sections).await?;
                         links_done = true;
                     }
+                    if *flag == Flag::DnsmasqRestart && self.serves(netlink, branch, wanted).await? {
+                        continue;
+                    }
                     store::raise(&self.paths.flags, &flag.name())?;
                 }
                 Act::Link(link) if link.is_removal() && failed.is_some() => continue,
@@ -420,6 +419,27 @@ impl Services {
         }
         failed.map_or(Ok(()), Err)?;
         self.wait_for_links(netlink, wanted, sections).await
+    }
+
+    /// At a boot dnsmasq may have read its config before it is told to. It answers at once or is under way, and what is under
+    /// way is not begun anew; with nobody to start it by itself ([`Backend::Direct`]) it is not waited for.
+    async fn serves(&self, netlink: &Netlink, branch: &Branch, wanted: &Wanted) -> Result<bool, ServicesError> {
+        if wanted.dnsmasq.is_none() {
+            return Ok(false);
+        }
+        let patience = Patience::of(match self.backend {
+            Backend::Networkd => STARTED_WITHIN,
+            Backend::Direct => Duration::ZERO,
+        });
+        loop {
+            let links = netlink.lan().await.map_err(|source| ServicesError::Read { source })?;
+            let serving = serving(branch, &links).await;
+            match (serving, &wanted.dnsmasq) {
+                (Serving::Conf(generation), Some(wanted)) => return Ok(generation == wanted.generation),
+                (Serving::Silent, Some(_)) if !patience.is_over() => patience.pause().await,
+                (Serving::Silent | Serving::NotAsked, _) | (_, None) => return Ok(false),
+            }
+        }
     }
 
     /// What is left alone in other sections is not waited for.
@@ -441,7 +461,7 @@ impl Services {
                 let differences = undone.into_iter().map(|(_, words)| format!("{TO_DO}{words}")).collect();
                 return Err(ServicesError::NotInForce { within: IN_FORCE_WITHIN, differences });
             }
-            io::pause().await;
+            patience.pause().await;
         }
     }
 
@@ -478,7 +498,7 @@ impl Services {
             if patience.is_over() {
                 return Err(ServicesError::NotInForce { within, differences });
             }
-            io::pause().await;
+            patience.pause().await;
         }
     }
 
@@ -515,6 +535,16 @@ impl Services {
 /// `9.9.9.9#53 12 0`: address and port, questions, failures.
 fn is_server(text: &str, server: IpAddr) -> bool {
     text.split('#').next().and_then(|address| address.parse::<IpAddr>().ok()) == Some(server)
+}
+
+async fn serving(branch: &Branch, links: &links::Found) -> Serving {
+    match addresses(branch, links).first() {
+        None => Serving::NotAsked,
+        Some(address) => match io::texts(*address, GENERATION_NAME, Class::Internet).await {
+            None => Serving::Silent,
+            Some(texts) => Serving::Conf(texts.concat()),
+        },
+    }
 }
 
 /// The gateway's addresses on networks that the kernel has.
