@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::config::model::Name;
+
 /// Where the firmware keeps what the machine calls itself: SMBIOS on x86-64, the device tree on ARM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -181,8 +183,19 @@ const FACTORY_NET: &str = "192.168.77.0/24";
 /// The file for `causeway run --device`: what head office is told of the hardware.
 pub fn device_file(model: Option<&Model>, machine: &Machine) -> String {
     let known = model.map(|model| model.name.clone()).or_else(|| machine.product.clone());
-    let line = |key: &str, value: Option<String>| value.map(|value| format!("{key} = \"{}\"\n", plain(&value)));
-    [line("model", known), line("serial", machine.serial.clone())].into_iter().flatten().collect()
+    let line = |key: &str, value: String| if value.is_empty() { value } else { format!("{key} = \"{value}\"\n") };
+    let model = line("model", known.map(|it| name_of(&it)).unwrap_or_default());
+    model + &line("serial", machine.serial.as_deref().map(plain).unwrap_or_default())
+}
+
+/// A model as `standard.models` and an inventory name it: `PC Engines APU2` is `pc-engines-apu2`.
+pub fn name_of(model: &str) -> String {
+    let word = |word: &str| word.to_ascii_lowercase();
+    let words: Vec<String> =
+        model.split(|c: char| !c.is_ascii_alphanumeric()).filter(|it| !it.is_empty()).map(word).collect();
+    let mut name = words.join("-");
+    name.truncate(Name::MOST);
+    name.trim_end_matches('-').to_owned()
 }
 
 /// Firmware says all kinds of things; of those only what needs no quoting is passed on, and 64 characters of it.
@@ -238,7 +251,7 @@ mod tests {
         assert!(!model.is(&machine));
         machine.product = Some("apu2".to_owned());
         assert!(model.is(&machine));
-        assert_eq!(device_file(Some(&model), &machine), "model = \"APU2\"\n");
+        assert_eq!(device_file(Some(&model), &machine), "model = \"apu2\"\n");
     }
 
     #[test]
@@ -257,5 +270,23 @@ mod tests {
     fn what_firmware_says_needs_no_quoting() {
         let machine = Machine { serial: Some("AB\"\n12\\ ".to_owned()), ..Machine::default() };
         assert_eq!(device_file(None, &machine), "serial = \"AB12\"\n");
+    }
+
+    #[test]
+    fn whatever_a_box_is_called_a_standard_can_name_it() {
+        for (says, name) in [
+            ("PC Engines APU2", "pc-engines-apu2"),
+            ("linux,dummy-virt", "linux-dummy-virt"),
+            ("Standard PC (Q35 + ICH9, 2009)", "standard-pc-q35-ich9-2009"),
+            ("A Very Long Name of a Board, 1, 2nd Revision", "a-very-long-name-of-a-board-1-2n"),
+            ("Thirty-one characters and then x - y", "thirty-one-characters-and-then-x"),
+        ] {
+            assert_eq!(name_of(says), name);
+            Name::new(name).expect("a name");
+            let machine = Machine { product: Some(says.to_owned()), ..Machine::default() };
+            assert_eq!(device_file(None, &machine), format!("model = \"{name}\"\n"));
+        }
+        let nameless = Machine { product: Some("…".to_owned()), ..Machine::default() };
+        assert_eq!(device_file(None, &nameless), "");
     }
 }

@@ -140,7 +140,9 @@ fn every_file_of_a_model_can_be_read() {
         let model = Model::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.path().display()));
         let config = factory_config(&model.ports);
         causeway::config::parse_branch("gateway.toml", &config).unwrap_or_else(|faults| panic!("{faults}\n{config}"));
-        names.push(model.name);
+        let name = causeway::ports::name_of(&model.name);
+        causeway::config::model::Name::new(&name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        names.extend([model.name, format!("`{name}`")]);
     }
     names.sort();
     let boards = include_str!("../docs/boards.md");

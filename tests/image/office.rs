@@ -22,6 +22,8 @@ const GUESTS: u16 = 20;
 const RESPONDER: u16 = 7711;
 /// Responders have addresses in two networks, as two data centres would.
 const SECOND: &str = "198.51.100.77";
+/// What a box is called whose firmware tells nothing of QEMU's own words: U-Boot.
+const BARE: &str = "linux-dummy-virt";
 /// A lease, TLS, the trial.
 const APPLIED_WITHIN: Duration = Duration::from_secs(240);
 
@@ -108,7 +110,7 @@ fn standard(responder: &str, backup: &str) -> String {
     let [one, two] = [1, 2].map(|number| plan::target(Family::V4, number));
     let (office, names) = (plan::office(Family::V4), plan::far(Family::V4));
     format!(
-        r#"standard = {{ name = "retail", schema = 1, models = ["{MODEL}"] }}
+        r#"standard = {{ name = "retail", schema = 1, models = ["{MODEL}", "{BARE}"] }}
 telemetry = {{ metrics_on = ["tills"] }}
 dns = {{ forwarders = ["{names}"], domain = "branch.internal" }}
 paths = [{{ name = "default", prefer = ["fibre", "cable"] }}]
