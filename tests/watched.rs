@@ -19,7 +19,7 @@ mod server;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use causeway::front::exposition;
 use causeway::front::samples::{Page, Web};
@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use history::DAY;
 use page::{list, text};
-use server::{Folder, Prometheus, root, succeed, tool, wait};
+use server::{Folder, Prometheus, changed, now, root, succeed, tool, wait};
 
 /// A rule that is evaluated each second is seen in this time, on a laden machine.
 const SEEN: Duration = Duration::from_secs(60);
@@ -223,30 +223,28 @@ fn classic(text: &str) -> String {
 
 /// Prometheus with the scripted outage up to `end`, recording rules as if they had run all the time.
 fn with_history(folder: &Folder) -> (Prometheus, u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let end = now / history::STEP * history::STEP;
+    let end = now() / history::STEP * history::STEP;
     for (number, text) in history::texts(end).into_iter().enumerate() {
         let file = format!("history-{number}");
         fs::write(folder.0.join(&file), text).expect("a file");
         succeed("promtool", &["tsdb", "create-blocks-from", "openmetrics", &file, "data"], &folder.0);
     }
-    let before = Prometheus::start(&folder.0, "[]");
+    let before = Prometheus::start(&folder.0, None);
     let (from, until) = (format!("--start={}", end - 6 * 3_600), format!("--end={end}"));
     let (url, step) = (format!("--url={}", before.url), format!("--eval-interval={}s", history::STEP));
     let args = ["tsdb", "create-blocks-from", "rules", &from, &until, &url, &step, "--output-dir=data", "rules.yml"];
     succeed("promtool", &args, &folder.0);
     drop(before);
-    (Prometheus::start(&folder.0, "[]"), end)
+    (Prometheus::start(&folder.0, None), end)
 }
 
 #[test]
 fn every_panel_shows_something_of_an_outage_and_nothing_is_an_error_without_data() {
     let empty = Folder::new("empty");
-    let nothing = Prometheus::start(&empty.0, "[]");
+    let nothing = Prometheus::start(&empty.0, None);
     let folder = Folder::new("filled");
     let (server, end) = with_history(&folder);
     let firing = r#"ALERTS{alertstate="firing",alertname!="Watchdog"}"#;
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     wait(SEEN, || server.query(firing, now()).is_ok_and(|found| !found.is_empty()), || "no alert".to_owned());
     let end_seen = now().max(end);
     let mut faults = Vec::new();
@@ -338,10 +336,52 @@ fn rules_are_well(server: &Prometheus) {
     }
 }
 
-/// The real page, scraped by the real server: what the canned daemon says arrives, and its end is noticed.
+/// The real page, scraped by the real server with the shipped job: what the canned daemon says arrives under the names that
+/// head office gave, its end is noticed, and so is a gateway that is written down later.
 #[test]
 fn a_gateway_is_scraped_and_a_daemon_that_goes_away_is_noticed() {
-    let daemon = support::Daemon::start();
+    let (daemon, later) = (support::Daemon::start(), support::Daemon::start());
+    let folder = Folder::new("scraped");
+    let shipped = config("prometheus/gateways/example.json");
+    let entry = |address: &str, branch: &str, gateway: &str| -> Vec<Value> {
+        let changes = [("10.20.0.1:9620", address), ("lyon-bellecour", branch), ("CWX1-0042", gateway)];
+        serde_json::from_str(&changed(&shipped, &changes)).expect("it is JSON")
+    };
+    // As somebody should who does not want half a file to be read.
+    let write = |gateways: Vec<Value>| {
+        fs::create_dir_all(folder.0.join("gateways")).expect("a folder");
+        fs::write(folder.0.join("gateways/new"), Value::from(gateways).to_string()).expect("a file");
+        fs::rename(folder.0.join("gateways/new"), folder.0.join("gateways/branches.json")).expect("a file");
+    };
+    let lyon = entry(&page_of(&daemon), "lyon-bellecour", "CWX1-0042");
+    write(lyon.clone());
+    let server = Prometheus::start(&folder.0, None);
+    let seen = |expr: &str| server.query(expr, now()).is_ok_and(|found| !found.is_empty());
+    let on_backup = |branch: &str, gateway: &str| {
+        let named = format!(r#"job="causeway",tenant="petit-shops",branch="{branch}",gateway="{gateway}""#);
+        format!(r#"causeway_internet_state{{{named},state="backup"}} == 1"#)
+    };
+    let lyon_is_read = on_backup("lyon-bellecour", "CWX1-0042");
+    let pending =
+        |alert: &str| format!(r#"ALERTS{{alertname="{alert}",alertstate="pending",branch="lyon-bellecour"}}"#);
+    wait(SEEN, || seen(r#"up{branch="lyon-bellecour"} == 1"#), || "it is not scraped".to_owned());
+    wait(SEEN, || seen(&lyon_is_read), || "no state".to_owned());
+    wait(SEEN, || seen(&pending("BranchOnBackup")), || "BranchOnBackup".to_owned());
+    assert!(!seen(&pending("DaemonDown")));
+
+    write([lyon, entry(&page_of(&later), "caen", "CWX1-0052")].concat());
+    wait(SEEN, || seen(&on_backup("caen", "CWX1-0052")), || "the second gateway is not found".to_owned());
+    assert!(seen(&lyon_is_read), "the first one is still read");
+
+    drop(daemon);
+    wait(SEEN, || seen(&pending("DaemonDown")), || "DaemonDown".to_owned());
+    // Nothing old is shown as if it were now.
+    wait(SEEN, || !seen(r#"causeway_internet_state{branch="lyon-bellecour"}"#), || "an old state".to_owned());
+    assert!(seen(r#"up{branch="lyon-bellecour"} == 1"#));
+}
+
+/// Where the real `front` shows what this daemon says.
+fn page_of(daemon: &support::Daemon) -> String {
     let (told, listening) = std::sync::mpsc::channel();
     let socket = daemon.socket.clone();
     std::thread::spawn(move || {
@@ -351,27 +391,7 @@ fn a_gateway_is_scraped_and_a_daemon_that_goes_away_is_noticed() {
         let front = std::sync::Arc::new(causeway::front::http::Front::new(options));
         runtime.block_on(front.serve(|address| told.send(address).expect("the test waits")));
     });
-    let address = listening.recv_timeout(SEEN).expect("it listens");
-    let folder = Folder::new("scraped");
-    let server = Prometheus::start(
-        &folder.0,
-        &format!(
-            "[{{ job_name: causeway, static_configs: [{{ targets: [\"{address}\"], \
-             labels: {{ tenant: t, branch: lyon, gateway: g1 }} }}] }}]"
-        ),
-    );
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let seen = |expr: &str| server.query(expr, now()).is_ok_and(|found| !found.is_empty());
-    let pending = |alert: &str| format!(r#"ALERTS{{alertname="{alert}",alertstate="pending",branch="lyon"}}"#);
-    wait(SEEN, || seen(r#"up{branch="lyon"} == 1"#), || "it is not scraped".to_owned());
-    wait(SEEN, || seen(r#"causeway_internet_state{state="backup",branch="lyon"} == 1"#), || "no state".to_owned());
-    wait(SEEN, || seen(&pending("BranchOnBackup")), || "BranchOnBackup".to_owned());
-    assert!(!seen(&pending("DaemonDown")));
-    drop(daemon);
-    wait(SEEN, || seen(&pending("DaemonDown")), || "DaemonDown".to_owned());
-    // Nothing old is shown as if it were now.
-    wait(SEEN, || !seen(r#"causeway_internet_state{branch="lyon"}"#), || "an old state".to_owned());
-    assert!(seen(r#"up{branch="lyon"} == 1"#));
+    listening.recv_timeout(SEEN).expect("it listens").to_string()
 }
 
 #[test]
@@ -381,7 +401,6 @@ fn pictures() {
     }
     let folder = Folder::new("pictures");
     let (server, _) = with_history(&folder);
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     wait(SEEN, || server.query("ALERTS{branch=\"nantes\"}", now()).is_ok_and(|it| !it.is_empty()), String::new);
     for (name, dashboard) in page::files() {
         let shown = page::shown(&dashboard, &server, now());

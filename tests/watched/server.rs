@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 /// A server starts in half a second; a laden machine needs ten times that.
 const STARTS: Duration = Duration::from_secs(60);
+
+/// An address at which nothing listens.
+const NOBODY: &str = "127.0.0.1:9";
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -54,29 +57,45 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Over the data in `folder/data`, with the shipped rules, evaluated every second.
-    pub(crate) fn start(folder: &Path, scrape: &str) -> Self {
+    /// Over the data in `folder/data` and the gateways in `folder/gateways`, with the shipped config and rules. `office` is where
+    /// head office's own figures are; nobody without one.
+    pub(crate) fn start(folder: &Path, office: Option<SocketAddr>) -> Self {
+        let shipped = fs::read_to_string(root().join("configs/prometheus/alerts.yml")).expect("the alerts");
+        Self::with_alerts(folder, office, &shipped)
+    }
+
+    pub(crate) fn with_alerts(folder: &Path, office: Option<SocketAddr>, alerts: &str) -> Self {
         let configs = root().join("configs/prometheus");
-        for file in ["rules.yml", "alerts.yml"] {
-            fs::copy(configs.join(file), folder.join(file)).expect("a copy");
-        }
-        let config = format!(
-            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [rules.yml, alerts.yml]\n\
-             storage: {{ tsdb: {{ out_of_order_time_window: 72h }} }}\nscrape_configs: {scrape}\n"
-        );
-        fs::write(folder.join("prometheus.yml"), config).expect("its config");
+        fs::write(folder.join("alerts.yml"), alerts).expect("its alerts");
+        fs::copy(configs.join("rules.yml"), folder.join("rules.yml")).expect("a copy");
+        fs::create_dir_all(folder.join("gateways")).expect("a folder");
         // The port is free again for a moment; nobody else takes ports from this range in that time.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let own = format!("127.0.0.1:{port}");
+        let config = fs::read_to_string(configs.join("prometheus.yml")).expect("its config");
+        let config = changed(
+            &config,
+            &[
+                // A test cannot wait as long as head office can.
+                ("scrape_interval: 15s", "scrape_interval: 2s"),
+                ("evaluation_interval: 15s", "evaluation_interval: 1s"),
+                ("scrape_timeout: 10s", "scrape_timeout: 2s"),
+                ("127.0.0.1:9093", NOBODY),
+                ("127.0.0.1:9621", &office.map_or(NOBODY.to_owned(), |office| office.to_string())),
+                ("127.0.0.1:9090", &own),
+            ],
+        );
+        fs::write(folder.join("prometheus.yml"), config).expect("its config");
         let process = Command::new("prometheus")
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"])
-            .args(["--storage.tsdb.retention.time=10y", &format!("--web.listen-address=127.0.0.1:{port}")])
+            .args(["--storage.tsdb.retention.time=10y", &format!("--web.listen-address={own}")])
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("log")).expect("its log"))
             .spawn()
             .unwrap_or_else(|error| panic!("prometheus: {error}; `make deps` installs it"));
-        let server = Self { process, url: format!("http://127.0.0.1:{port}"), port };
+        let server = Self { process, url: format!("http://{own}"), port };
         let log = folder.join("log");
         wait(STARTS, || server.get("/-/ready").is_some(), || fs::read_to_string(&log).unwrap_or_default());
         server
@@ -124,6 +143,19 @@ impl Drop for Prometheus {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Each replaced; a shipped file that says something else now is noticed.
+pub(crate) fn changed(text: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from} is not there");
+        text.replace(from, to)
+    })
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 fn result(data: &Value) -> Result<Vec<Value>, String> {
