@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "watched/alarms.rs"]
+mod alarms;
 #[path = "watched/dashboards.rs"]
 mod dashboards;
 #[path = "watched/draw.rs"]

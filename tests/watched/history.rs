@@ -315,7 +315,7 @@ impl Branch {
 }
 
 /// Each sample with these labels before its own, and its time behind it.
-fn labelled(page: &str, labels: &str, wall: u64, text: &mut String) {
+pub(crate) fn labelled(page: &str, labels: &str, wall: u64, text: &mut String) {
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a series and its value");
         let _ = match series.split_once('{') {
@@ -325,7 +325,7 @@ fn labelled(page: &str, labels: &str, wall: u64, text: &mut String) {
     }
 }
 
-fn hardware() -> Hardware {
+pub(crate) fn hardware() -> Hardware {
     Hardware {
         memory_available_bytes: Some(300 << 20),
         temperature_celsius: Some(48.5),
