@@ -172,26 +172,144 @@ fn fits(schema: &schemars::Schema, name: &str) {
     }
 }
 
-#[test]
-fn completions_and_manual_name_every_command() {
-    let nowhere = Path::new("/nonexistent");
-    let help = run(nowhere, &["--help"]);
-    let verbs: Vec<&str> = out(&help)
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split(' ').next())
-        .take_while(|verb| !verb.starts_with('-'))
-        .collect();
-    assert!(verbs.len() > 15 && verbs.contains(&"outages"), "{verbs:?}");
-    for shell in ["bash", "zsh", "fish"] {
-        let script = run(nowhere, &["completions", shell]);
-        assert_eq!(code(&script), 0, "{}", err(&script));
-        assert!(verbs.iter().all(|verb| out(&script).contains(verb)), "{shell}");
+/// A command as its words after `causeway`, and what its help says.
+struct Verb {
+    words: Vec<String>,
+    help: String,
+}
+
+impl Verb {
+    fn new(words: Vec<String>) -> Self {
+        let asked: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let output = run(Path::new("/nonexistent"), &asked);
+        assert_eq!(code(&output), 0, "{asked:?}: {}", err(&output));
+        Self { words, help: out(&output).to_owned() }
     }
+
+    fn commands(&self) -> Vec<&str> {
+        let lines =
+            self.help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        // What is further in goes on with the line before.
+        lines
+            .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split(' ').next())
+            .collect()
+    }
+
+    fn options(&self) -> Vec<&str> {
+        let lines = self.help.lines().skip_while(|line| *line != "Options:").map(str::trim_start);
+        let named = lines.filter(|line| line.starts_with('-')).flat_map(str::split_whitespace);
+        named.filter(|word| word.starts_with("--")).collect()
+    }
+}
+
+/// `causeway` itself and all that its help leads to.
+fn verbs() -> Vec<Verb> {
+    let mut verbs = vec![Verb::new(Vec::new())];
+    let mut next = 0;
+    while let Some(verb) = verbs.get(next) {
+        let words = |name: &&str| verb.words.iter().map(String::as_str).chain([*name]).map(str::to_owned).collect();
+        let nested: Vec<_> = verb.commands().iter().map(words).collect();
+        verbs.extend(nested.into_iter().map(Verb::new));
+        next += 1;
+    }
+    assert!(verbs.len() > 40 && verbs.iter().any(|verb| verb.words == ["office", "keys", "forget"]));
+    verbs
+}
+
+/// As a reader sees it: without the marks of roff, of which only these may be there.
+fn plain(page: &str) -> String {
+    let marks = [("\\-", "-"), ("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\*(Aq", "'"), ("\\(bu", "*"), ("\\.", ".")];
+    // The first two lines make a straight quote of the terminal.
+    let text: String = page.lines().skip(2).flat_map(|line| [line, "\n"]).collect();
+    marks.iter().fold(text, |text, (mark, seen)| text.replace(mark, seen))
+}
+
+#[test]
+fn every_command_has_a_page_of_the_manual() {
+    let nowhere = Path::new("/nonexistent");
+    let state = Folder::new();
+    let folder = state.socket().with_file_name("share").join("man1");
+    let made = run(nowhere, &["man", &folder.display().to_string()]);
+    assert_eq!((code(&made), out(&made)), (0, ""), "{}", err(&made));
+    let mut wanted = std::collections::BTreeSet::new();
+    for verb in verbs() {
+        let words: Vec<&str> = ["causeway"].into_iter().chain(verb.words.iter().map(String::as_str)).collect();
+        let (name, typed) = (words.join("-"), words.join(" "));
+        let page = std::fs::read_to_string(folder.join(format!("{name}.1")));
+        let page = plain(&page.unwrap_or_else(|error| panic!("{name}: {error}")));
+        let section = |title: &str| {
+            let part =
+                page.split(&format!(".SH {title}\n")).nth(1).unwrap_or_else(|| panic!("{name}: no {title}\n{page}"));
+            part.split("\n.SH ").next().unwrap_or_default()
+        };
+        assert!(page.starts_with(&format!(".TH {name} 1 ")), "{page}");
+        // Help breaks its lines where they are full.
+        let about = verb.help.lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        assert_eq!(section("NAME").trim_end(), format!("{name} - {about}"));
+        assert!(section("SYNOPSIS").starts_with(&typed), "{name}: {}", section("SYNOPSIS"));
+        assert!(verb.options().contains(&"--help"), "{name}: {:?}", verb.options());
+        for option in verb.options() {
+            assert!(section("OPTIONS").contains(option), "{name} says nothing of {option}");
+        }
+        for command in verb.commands() {
+            let named = format!("{name}-{command}(1)\n");
+            assert!(section("SUBCOMMANDS").contains(&named), "{name} says nothing of {command}");
+        }
+        for leftover in ["\\", "{", "}", "TODO", "None"] {
+            assert!(!page.contains(leftover), "{name}: {leftover} in\n{page}");
+        }
+        wanted.insert(format!("{name}.1"));
+    }
+    let there = std::fs::read_dir(&folder).expect("it was made");
+    let there = there.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();
+    assert_eq!(wanted, there);
     let page = run(nowhere, &["man"]);
-    assert!(code(&page) == 0 && out(&page).contains(".TH causeway 1"), "{}", err(&page));
-    assert!(verbs.iter().all(|verb| out(&page).contains(verb)));
-    assert_eq!(code(&run(nowhere, &["completions", "tcsh"])), 64);
+    let whole = std::fs::read_to_string(folder.join("causeway.1")).expect("it was made");
+    assert_eq!((code(&page), out(&page)), (0, whole.as_str()), "{}", err(&page));
+}
+
+/// In a real bash, as if somebody had pressed TAB after these words.
+#[test]
+fn bash_offers_every_command_at_its_place() {
+    let verbs = verbs();
+    let mut script = "source <(\"$CAUSEWAY\" completions bash)\n\
+        offer() { COMP_WORDS=(causeway \"$@\"); COMP_CWORD=$#; COMPREPLY=()\n\
+        _causeway causeway \"${COMP_WORDS[-1]}\" \"${COMP_WORDS[-2]}\"; echo \"${COMPREPLY[*]}\"; }\n\
+        complete -p causeway\n"
+        .to_owned();
+    for verb in &verbs {
+        script += &format!("offer {} ''\n", verb.words.join(" "));
+    }
+    script += "offer config ch\noffer report --format ''\noffer --socket /run/x office keys fo\n";
+    let output = Command::new("bash")
+        .args(["--norc", "-eu", "-c", &script])
+        .env("CAUSEWAY", env!("CARGO_BIN_EXE_causeway"))
+        .output()
+        .expect("bash is there");
+    assert_eq!((code(&output), err(&output)), (0, ""));
+    let mut lines = out(&output).lines();
+    assert!(lines.next().is_some_and(|line| line.contains("-F _causeway")), "{}", out(&output));
+    for verb in &verbs {
+        let offered = lines.next().unwrap_or_default().split(' ').filter(|word| !word.starts_with('-'));
+        let offered: Vec<&str> = offered.collect();
+        // Where there are none, it offers what the word may be: a shell's name after `completions`.
+        if !verb.commands().is_empty() {
+            assert_eq!(offered, verb.commands(), "after causeway {}", verb.words.join(" "));
+        }
+    }
+    assert_eq!(lines.collect::<Vec<_>>(), ["check", "text html csv json", "forget"]);
+}
+
+#[test]
+fn zsh_and_fish_know_every_command() {
+    for shell in ["zsh", "fish"] {
+        let script = run(Path::new("/nonexistent"), &["completions", shell]);
+        assert_eq!(code(&script), 0, "{}", err(&script));
+        let said = out(&script);
+        assert!(verbs().iter().flat_map(|verb| verb.words.clone()).all(|word| said.contains(&word)), "{shell}");
+        assert!(!said.contains("factory config"), "{shell} offers what only a unit starts");
+    }
+    assert_eq!(code(&run(Path::new("/nonexistent"), &["completions", "tcsh"])), 64);
 }
 
 #[test]
