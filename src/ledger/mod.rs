@@ -24,3 +24,5 @@ pub mod words;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod month_tests;
