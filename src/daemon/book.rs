@@ -89,6 +89,9 @@ impl Book {
                 book.account = found.account;
                 book.remarks = found.remarks;
                 book.shared.note(&store);
+                if let Some(dated) = found.before.dated {
+                    clock::lived(dated);
+                }
                 let (jobs, inbox) = sync_channel(LEDGER_QUEUE);
                 let shared = Arc::clone(&book.shared);
                 let thread = std::thread::Builder::new()

@@ -8,6 +8,7 @@
 pub mod account;
 pub mod chain;
 pub mod checkpoint;
+pub mod clock;
 
 pub mod evidence;
 pub mod hours;

@@ -8,7 +8,7 @@ fn october() -> (Vec<Record>, Report) {
     let (begin, end) = month.bounds(&zones(Some("Europe/Paris")));
     let second = |text: &str| (utc_ms(text) - begin) / 1_000;
     let mut branch = Branch::new(begin, (end - begin) / 1_000);
-    branch.start(0, true, "unknown");
+    branch.start(0, true, "unknown", Map::new());
     branch.play(Play::Outage(second("2026-10-12T08:42:09Z"), second("2026-10-12T09:15:40Z")));
     branch.play(Play::PowerCut(second("2026-10-19T01:10:12Z"), second("2026-10-19T01:52:40Z")));
     let last = branch.stamp(end);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use self::line::Line;
+use super::clock::STEP;
 use super::record::{Id, Kind, Record, Stamp};
 use crate::config::branch::Place;
 use crate::config::model::{Family, Gateway, PathId, UplinkId};
@@ -19,15 +20,14 @@ use crate::policy::Suppressed;
 use crate::telemetry::narrator::Told;
 use crate::time::Instant;
 
-/// A jump of the wall clock against the monotonic one that is worth a record, ms.
-const STEP: u64 = 1_000;
-
 /// What the box last knew of itself before this start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     pub last: Option<Stamp>,
     /// It ended in order.
     pub stopped: bool,
+    /// UTC ms of the newest sign of life that has a date; that of `last`, if it has one.
+    pub dated: Option<u64>,
 }
 
 #[derive(Debug, Default)]

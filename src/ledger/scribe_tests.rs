@@ -206,13 +206,13 @@ fn a_switch_is_told_when_the_kernel_has_it() {
 fn a_start_says_what_was_known_before() {
     let mut scribe = Scribe::default();
     let last = Stamp { boot: Id(9), mono: 7_000, wall: Some(500_000) };
-    let before = Before { last: Some(last), stopped: false };
+    let before = Before { last: Some(last), ..Before::default() };
     scribe.start(before, "power", "0.1.0", Map::new(), at(3_000, Some(600_000)));
     let records = scribe.take();
     assert_eq!(told(&records), ["start internet line -", "off internet line -"]);
     assert_eq!((records[1].number("ms"), records[1].cause.as_deref()), (Some(100_000), Some("power")));
     // The same boot: the daemon alone was away.
-    let before = Before { last: Some(Stamp { boot: BOOT, ..last }), stopped: false };
+    let before = Before { last: Some(Stamp { boot: BOOT, ..last }), ..Before::default() };
     scribe.start(before, "power", "0.1.0", Map::new(), at(9_000, None));
     assert_eq!(told(&scribe.take()), ["start internet line -"]);
     scribe.internet(InternetState::Primary, at(9_500, None));

@@ -256,8 +256,11 @@ impl<D: Disk> Store<D> {
     fn fold(&mut self, sums: Option<Checkpoint>, zones: Zones<'_>, found: &mut Found) -> Result<(), StoreError> {
         let sums = sums.filter(|sums| sums.ledger == self.ledger);
         let mut from = 0;
+        // Of the newest sign of life with a date: which record it came after, and the date.
+        let mut dated = None;
         if let Some(sums) = sums {
             (from, found.before.last) = (sums.seq, Some(sums.stamp()));
+            dated = sums.wall.map(|wall| (sums.seq, wall));
             found.account = sums.account;
             found.account.resolve(zones);
         } else if !self.segments.is_empty() {
@@ -286,6 +289,11 @@ impl<D: Disk> Store<D> {
                     }
                 };
                 stopped = Some(record.kind == Kind::Stop);
+                if let Some(wall) = record.dated()
+                    && dated.is_none_or(|(seq, _)| seq < record.seq)
+                {
+                    dated = Some((record.seq, wall));
+                }
                 if record.seq > from {
                     found.account.fold(&record, zones);
                     let stamp = Stamp { boot: record.boot, mono: record.mono, wall: record.dated() };
@@ -297,7 +305,16 @@ impl<D: Disk> Store<D> {
             }
         }
         found.before.stopped = stopped.unwrap_or(false);
+        found.before.dated = dated.map(|(_, wall)| wall).or_else(|| self.last_date());
         Ok(())
+    }
+
+    /// Of a ledger whose last files were written without knowing the time.
+    fn last_date(&self) -> Option<u64> {
+        self.segments.iter().rev().find_map(|first| {
+            let bytes = self.disk.read(&name_of(*first), SEGMENT_MOST + LINE_MOST).ok()??;
+            Lines::open(&bytes, *first).ok()?.filter_map(|record| record.ok()?.dated()).last()
+        })
     }
 
     fn rotate(&mut self) -> Result<(), StoreError> {

@@ -292,6 +292,24 @@ fn a_full_disk_keeps_the_queue_and_what_is_half_written_does_not_count() {
 }
 
 #[test]
+fn the_last_date_is_known_however_long_nobody_knew_the_time() {
+    let (mut store, found) = open(Memory::default());
+    store.append(&mut queue(0, 5)).expect("the disk is well");
+    let wall = month_of_records(5)[4].dated().expect("it has one");
+    let mut known = |count: u64, checkpoint: Stamp| {
+        let undated = (0..count).map(|mono| Record::new(at(mono, None), Kind::State).with("text", "x".repeat(400)));
+        store.append(&mut undated.collect()).expect("the disk is well");
+        store.checkpoint(&found.account, checkpoint).expect("the disk is well");
+        Store::open(store.disk.clone(), LEDGER, &zones).expect("it can be read").1.before.dated
+    };
+    assert_eq!(known(0, at(240_000, Some(wall + 60_000))), Some(wall + 60_000));
+    // In the next boot nobody tells it, for more than a file.
+    assert_eq!(known(3, at(3_000, None)), Some(wall));
+    assert_eq!(known(1_000, at(4_000, None)), Some(wall));
+    assert_eq!(known(0, at(5_000, Some(wall + 90_000))), Some(wall + 90_000));
+}
+
+#[test]
 fn parts_put_together_are_the_files() {
     let (store, _) = open(written(2_000));
     let (mut segment, mut offset, mut found) = (0, 0, Vec::<Segment>::new());

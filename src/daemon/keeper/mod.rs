@@ -366,15 +366,6 @@ impl Keeper {
 
     /// What an unset clock cannot be below.
     fn build() -> Seconds {
-        Seconds::new(BUILT).unwrap_or_default()
+        Seconds::new(clock::BUILT).unwrap_or_default()
     }
 }
-
-/// 2026-01-01, in seconds since 1970, unless the build says when it was made.
-const BUILT: u64 = match option_env!("SOURCE_DATE_EPOCH") {
-    Some(text) => match u64::from_str_radix(text, 10) {
-        Ok(seconds) => seconds,
-        Err(_) => 1_767_225_600,
-    },
-    None => 1_767_225_600,
-};
