@@ -19,6 +19,7 @@ const OFTEN: Duration = Duration::from_millis(200);
 /// The box's own address by the factory's config, and one that it lends.
 const FACTORY_ROUTER: &str = "192.168.77.1";
 const KNOWN: &str = "192.168.77.180";
+const METRICS: u16 = 9620;
 
 pub(crate) struct World {
     pub(crate) machine: Machine,
@@ -111,7 +112,12 @@ impl World {
 
     /// Those of `/metrics` that tell why a wait was in vain.
     fn figures(&self) -> String {
-        let page = self.lease.as_ref().and_then(|_| self.metrics()).unwrap_or_default();
+        // Nobody may have asked for an address yet.
+        let known = self.lease.as_ref().and_then(|lease| lease.router);
+        let Some(router) = known.or_else(|| self.lan1.lease(Some("till")).ok().flatten()?.router) else {
+            return "no lease, so no figures".to_owned();
+        };
+        let page = fetch(&self.branch.lan1, SocketAddr::new(router.into(), METRICS), "/metrics").unwrap_or_default();
         let telling = |line: &&str| {
             ["causeway_config_", "causeway_uplink_state{", "causeway_path_uplink{"]
                 .iter()
@@ -132,7 +138,7 @@ impl World {
 
     /// What `/metrics` says in the LAN.
     pub(crate) fn metrics(&self) -> Option<String> {
-        fetch(&self.branch.lan1, SocketAddr::new(self.router().into(), 9620), "/metrics")
+        fetch(&self.branch.lan1, SocketAddr::new(self.router().into(), METRICS), "/metrics")
     }
 
     /// The value of the first sample that begins with `name` and has all of `labels`.

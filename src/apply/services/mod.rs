@@ -38,8 +38,10 @@ use plan::{Act, Flag, Folder, Found, Serving, Wanted};
 use question::Class;
 use text::Refused;
 
-/// What a service may take to do what a flag asks for: a slow box restarts dnsmasq in a second, networkd takes two.
-const IN_FORCE_WITHIN: Duration = Duration::from_secs(15);
+/// What a service may take to do what a flag asks for. A slow box restarts dnsmasq in a second, networkd takes two; while everything
+/// else of a boot starts, too, ten times as long. A good config must not be called bad for that; what a change may take as a whole is
+/// `APPLY_LIMIT` of `trust::machine`.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(45);
 /// From its unit's start until dnsmasq answers, on a slow box.
 const STARTED_WITHIN: Duration = Duration::from_secs(5);
 /// A flag is seen in milliseconds, and a list read in a few more.
@@ -391,6 +393,10 @@ impl Services {
     ) -> Result<(), ServicesError> {
         let mut failed = None;
         let mut links_done = false;
+        // Of an older one dnsmasq runs with that, or is down: nobody is about to start it with ours.
+        let first = steps.iter().any(|step| {
+            matches!(&step.act, Act::Write { folder: Folder::Dnsmasq, name, new: true, .. } if name == dnsmasq::CONF)
+        });
         for step in steps {
             match &step.act {
                 Act::Write { folder, name, .. } => store::commit(self.paths.of(*folder), name)?,
@@ -402,7 +408,7 @@ impl Services {
                         self.wait_for_links(netlink, wanted, sections).await?;
                         links_done = true;
                     }
-                    if *flag == Flag::DnsmasqRestart && self.serves(netlink, branch, wanted).await? {
+                    if *flag == Flag::DnsmasqRestart && first && self.serves(netlink, branch, wanted).await? {
                         continue;
                     }
                     store::raise(&self.paths.flags, &flag.name())?;
