@@ -122,8 +122,11 @@ impl Meter {
     }
 
     fn count(&mut self, now: Instant) {
-        let seconds = now.since(self.counted).as_secs_f64();
-        self.counted = now;
+        let passed = now.since(std::mem::replace(&mut self.counted, now));
+        if self.rates == (0.0, 0.0) {
+            return;
+        }
+        let seconds = passed.as_secs_f64();
         self.received += self.rates.0 * seconds;
         self.sent += self.rates.1 * seconds;
     }

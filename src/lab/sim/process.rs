@@ -42,10 +42,7 @@ impl Process {
     /// The first instant from `at` on at which our code runs.
     pub(super) fn runs_at(&self, at: Instant) -> Instant {
         let at = at.max(self.stopped_until);
-        if !self.starved || at.nanos() % PERIOD < SHARE {
-            return at;
-        }
-        Instant::from_nanos((at.nanos() / PERIOD).saturating_add(1).saturating_mul(PERIOD))
+        if self.starved { its_share(at) } else { at }
     }
 
     pub(super) fn stop(&mut self, lasts: Duration, loses: bool, poll_first: bool, now: Instant) {
@@ -84,4 +81,13 @@ impl Process {
     pub(super) fn take_poll_first(&mut self) -> bool {
         std::mem::take(&mut self.poll_first)
     }
+}
+
+/// Apart, because it divides and hardly any run needs it.
+#[cold]
+fn its_share(at: Instant) -> Instant {
+    if at.nanos() % PERIOD < SHARE {
+        return at;
+    }
+    Instant::from_nanos((at.nanos() / PERIOD).saturating_add(1).saturating_mul(PERIOD))
 }

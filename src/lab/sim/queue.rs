@@ -1,8 +1,4 @@
-//! What is on its way: replies on the wire, messages of the kernel. A heap of small items, first come first served among
-//! those of one instant.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! What is on its way: replies on the wire, messages of the kernel. First come first served among those of one instant.
 
 use crate::config::model::{Family, PathId, UplinkId};
 use crate::probe::{Answer, Cookie, ProbeId};
@@ -51,50 +47,25 @@ pub(super) enum Item {
 #[derive(Debug)]
 struct Waiting {
     at: Instant,
-    order: u64,
     item: Item,
 }
 
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Waiting {}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
+/// The next one last.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    heap: BinaryHeap<Reverse<Waiting>>,
-    order: u64,
-}
+pub(super) struct Queue(Vec<Waiting>);
 
 impl Queue {
     pub(super) fn push(&mut self, at: Instant, item: Item) {
-        self.order += 1;
-        self.heap.push(Reverse(Waiting { at, order: self.order, item }));
+        // Few wait, and most of them for as long as the new one.
+        let later = self.0.iter().take_while(|waiting| waiting.at > at).count();
+        self.0.insert(later, Waiting { at, item });
     }
 
     pub(super) fn next_at(&self) -> Instant {
-        self.heap.peek().map_or(Instant::NEVER, |next| next.0.at)
+        self.0.last().map_or(Instant::NEVER, |next| next.at)
     }
 
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Item> {
-        if self.next_at() > now {
-            return None;
-        }
-        self.heap.pop().map(|next| next.0.item)
+        self.0.pop_if(|next| next.at <= now).map(|next| next.item)
     }
 }

@@ -175,13 +175,13 @@ impl World {
     /// Plays until `end`, or until a rule is broken.
     pub(super) fn run(&mut self, end: Instant) -> Result<(), Violation> {
         loop {
-            let next = self.next_at();
+            let (next, reading) = self.next_at();
             if next > end {
                 self.now = self.now.max(end);
                 return Ok(());
             }
             self.now = next.max(self.now);
-            self.turn();
+            self.turn(reading);
             if self.check.is_broken()
                 && let Some(violation) = self.check.take()
             {
@@ -207,14 +207,15 @@ impl World {
         self.check.verdicts
     }
 
-    fn next_at(&self) -> Instant {
-        let read = self.meters.iter().map(Meter::next_at).min().unwrap_or(Instant::NEVER);
-        let own = self.engine_due.min(read);
+    fn next_at(&self) -> (Instant, Instant) {
+        let reading = self.meters.iter().map(Meter::next_at).min().unwrap_or(Instant::NEVER);
+        let own = self.engine_due.min(reading);
         let own = if self.process.is_alive() { self.process.runs_at(own.max(self.now)) } else { Instant::NEVER };
-        own.min(self.step_due).min(self.queue.next_at()).min(self.check.due())
+        (own.min(self.step_due).min(self.queue.next_at()).min(self.check.due()), reading)
     }
 
-    fn turn(&mut self) {
+    /// `reading`: when the first counter is due; what a turn does makes none due at once.
+    fn turn(&mut self, reading: Instant) {
         while self.step_due <= self.now {
             let change = self.plan.steps[self.cursor].change.clone();
             self.cursor += 1;
@@ -229,13 +230,15 @@ impl World {
             self.deliver(item);
         }
         let runs = self.process.is_alive() && self.process.runs_at(self.now) <= self.now;
-        if runs {
+        if runs && reading <= self.now {
             self.read_meters();
-            if self.engine_due <= self.now || self.engine.deadline() <= self.now {
-                self.poll();
-            }
         }
-        self.engine_due = self.engine.deadline();
+        let mut due = self.engine.deadline();
+        if runs && self.engine_due.min(due) <= self.now {
+            self.poll();
+            due = self.engine.deadline();
+        }
+        self.engine_due = due;
         self.check.bounds(&self.engine, self.now);
         if self.check.due() <= self.now {
             self.recheck();
@@ -263,18 +266,15 @@ impl World {
     // --- what reaches the engine
 
     pub(super) fn feed(&mut self, event: Event) {
-        let event = match self.planted.as_mut() {
-            None => event,
-            Some(planted) => match planted.event(event, &self.last_probe) {
-                Twist::Drop => return,
-                Twist::Pass(event) => event,
-                Twist::Also(event, second) => {
-                    self.hand_over(second);
-                    event
-                }
-            },
-        };
-        self.hand_over(event);
+        let Some(planted) = self.planted.as_mut() else { return self.hand_over(event) };
+        match planted.event(event, &self.last_probe) {
+            Twist::Drop => {}
+            Twist::Pass(event) => self.hand_over(event),
+            Twist::Also(event, second) => {
+                self.hand_over(second);
+                self.hand_over(event);
+            }
+        }
     }
 
     fn hand_over(&mut self, event: Event) {
