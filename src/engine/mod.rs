@@ -272,19 +272,25 @@ impl Engine {
             }
             // The processor is awake: what would wake it again in a moment is done now.
             let soon = now + EARLY_MOST;
-            for index in 0..self.deadlines.len() {
-                if self.deadlines[index] > soon {
-                    continue;
-                }
-                let (uplink, family) = line_at(index);
-                if self.line(uplink, family).is_some_and(|line| line.is_nearly_due(now)) {
-                    self.with_line(uplink, family, now, |line, out| line.poll_early(now, out));
-                }
+            if self.first_deadline <= soon {
+                self.poll_early(soon, now);
             }
         }
         self.poll_orders(now);
         self.poll_ends(now);
         self.decide_if_due(now);
+    }
+
+    fn poll_early(&mut self, soon: Instant, now: Instant) {
+        for index in 0..self.deadlines.len() {
+            if self.deadlines[index] > soon {
+                continue;
+            }
+            let (uplink, family) = line_at(index);
+            if self.line(uplink, family).is_some_and(|line| line.is_nearly_due(now)) {
+                self.with_line(uplink, family, now, |line, out| line.poll_early(now, out));
+            }
+        }
     }
 
     /// When `poll` has something to do.
@@ -460,9 +466,14 @@ impl Engine {
     /// `poll` was due long ago: our own process did not run. What waited meanwhile says nothing about the lines.
     fn notice_stall(&mut self, now: Instant) {
         // Whoever was here a moment ago was not away.
-        if now < std::mem::replace(&mut self.last_turn, now) + self.stall_limit {
-            return;
+        if now >= std::mem::replace(&mut self.last_turn, now) + self.stall_limit {
+            self.notice_gap(now);
         }
+    }
+
+    /// Apart, because each event comes by and hardly any was late.
+    #[cold]
+    fn notice_gap(&mut self, now: Instant) {
         // What was noticed once is not noticed again by the events that waited with it.
         let late = now.since(self.deadline().max(self.stalled_until));
         if late < self.stall_limit {

@@ -486,8 +486,8 @@ impl Line {
         let most = dead_after * 2;
         // A conversation that broke off is evidence by itself, once even a tenfold RTT would have let it go on; the
         // probes then only have to be overdue.
-        let spike = self.members().map(|(_, target)| target.rtt.patience(dead_after).min(most)).max();
-        let broken_off = self.passive.is_broken_off() && spike.is_some_and(|spike| silent_for >= spike);
+        let spike = || self.members().map(|(_, target)| target.rtt.patience(dead_after).min(most)).max();
+        let broken_off = self.passive.is_broken_off() && spike().is_some_and(|spike| silent_for >= spike);
         let mut silence = Silence { targets: Vec::new(), unanswered: 0, certain: 0, silent_for: unanswered_for };
         for (id, target) in self.members() {
             let patience = if broken_off {

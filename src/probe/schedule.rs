@@ -12,6 +12,8 @@ use crate::time::{Instant, nanos};
 const BUCKET: f64 = 512.0;
 /// Probes a second that an uplink may send for ever: 16 targets, 10 probes a second each.
 const REFILL_PER_SECOND: f64 = 160.0;
+/// A token surely comes back within this.
+const ONE_TOKEN: Duration = Duration::from_millis(7);
 /// Who is asked by everybody is asked at most this often in steady state: being polite is part of being reliable.
 pub const POLITE: Duration = Duration::from_secs(1);
 /// A page costs a connection and a kilobyte; it is there to find portals, not to be fast.
@@ -107,9 +109,14 @@ impl Schedule {
     }
 
     fn refill(&mut self, now: Instant) {
-        let gained = now.since(self.filled).as_secs_f64() * REFILL_PER_SECOND;
-        self.tokens = (self.tokens + gained).min(BUCKET);
+        let passed = now.since(self.filled);
         self.filled = now;
+        // In steady state one token is missing, and comes back long before the next probe.
+        self.tokens = if passed >= ONE_TOKEN && self.tokens >= BUCKET - 1.0 {
+            BUCKET
+        } else {
+            (self.tokens + passed.as_secs_f64() * REFILL_PER_SECOND).min(BUCKET)
+        };
     }
 }
 
