@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::alarm::Alarm;
@@ -27,7 +27,7 @@ use super::filter::{self, Filtered};
 use super::gateways::Gateways;
 use super::hands::{Done, Hands, JOBS, Job, Look, chain};
 use super::keeper::{Opened, Parts, REQUESTS};
-use super::meter::{self, Order, Reading};
+use super::meter::Meter;
 use super::recorder::{Recorder, Recording};
 use super::usage::Usage;
 use super::{Options, RunError, World, clock, report};
@@ -82,7 +82,7 @@ struct Driver {
     usage: Usage,
     jobs: mpsc::Sender<Job>,
     looks: mpsc::Sender<Look>,
-    orders: mpsc::Sender<Order>,
+    meter: Meter,
     keeper: mpsc::Sender<Incoming>,
     /// What the keeper said last of its work.
     kept: ConfigFigures,
@@ -91,12 +91,10 @@ struct Driver {
     forwarders: (Vec<IpAddr>, Instant),
     /// A config whose routes are on their way into the kernel.
     changing: Option<Change>,
-    /// Counts configs, so that a late reading is not taken for another uplink's.
-    generation: u32,
     /// Tells the keeper of the config that a link or an address changed.
     stirred: Arc<Notify>,
-    /// Tells the reader of counters that the processor is awake.
-    awake: Arc<Notify>,
+    /// A probe left in this turn, so the processor is awake for a while.
+    probed: bool,
     /// What each line was last said to be, so that only changes are told.
     seen: BTreeMap<(UplinkId, u8, Option<Family>), Event>,
     indices: Vec<Option<u32>>,
@@ -184,21 +182,15 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
     let (jobs, jobs_in) = mpsc::channel(JOBS);
     let (looks, looks_in) = mpsc::channel(LOOKS);
     let (done, mut done_in) = mpsc::channel(INBOX);
-    let (orders, orders_in) = mpsc::channel(INBOX);
-    let (readings, mut readings_in) = mpsc::channel(INBOX);
-    let (filtered, mut filtered_in) = mpsc::channel(4);
-    let (incoming, mut incoming_in) = mpsc::channel(INBOX);
-    let (asks, mut asks_in) = mpsc::channel(ASKS);
+    let (filtered, filtered_in) = mpsc::channel(4);
+    let (incoming, incoming_in) = mpsc::channel(INBOX);
+    let (asks, asks_in) = mpsc::channel(ASKS);
     let (replace, replace_in) = mpsc::channel(1);
     let (keeper, keeper_in) = mpsc::channel(REQUESTS);
     let control_dropped = server.dropped();
     let hands = Hands::new(world.clone(), conntrack, state.clone(), selections, seed);
     tokio::spawn(hands.run(jobs_in, looks_in, done));
     let counting = Counting::open().map_err(|source| RunError::Kernel { source })?;
-    let reading = Alarm::new().map_err(|source| RunError::Runtime { source })?;
-    let awake = Arc::new(Notify::new());
-    let reading = meter::read(counting, reading, config.uplinks.len(), orders_in, readings, Arc::clone(&awake));
-    tokio::spawn(reading);
     tokio::spawn(filter::keep(nft, ruleset, watch, replace_in, filtered));
     let services = options.services.clone().map(|(backend, paths)| Arc::new(Mutex::new(Services::new(backend, paths))));
     // The kernel does one listing at a time for each handle; those of others are refused.
@@ -259,22 +251,24 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
         chronicle,
         jobs,
         looks,
-        orders,
+        meter: Meter::new(counting, config.uplinks.len(), started),
         keeper,
         kept: ConfigFigures::default(),
         services,
         forwarders: (Vec::new(), Instant::ORIGIN),
         changing: None,
-        generation: 0,
         stirred,
-        awake,
+        probed: false,
     };
     for (id, uplink) in config.uplink_ids().zip(&config.uplinks) {
         driver.prober.set_resolvers(id, uplink.resolvers());
     }
     driver.observed(&state, clock::now());
-    let mut terminate = signal(SignalKind::terminate()).map_err(|source| RunError::Runtime { source })?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|source| RunError::Runtime { source })?;
+    let (seldom, mut seldom_in) = mpsc::channel(1);
+    let sources = Seldom { filtered: filtered_in, incoming: incoming_in, asks: asks_in };
+    let terminate = signal(SignalKind::terminate()).map_err(|source| RunError::Runtime { source })?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(|source| RunError::Runtime { source })?;
+    tokio::spawn(sources.gather([terminate, interrupt], seldom));
 
     let mut alarm = Alarm::new().map_err(|source| RunError::Runtime { source })?;
     let mut batch = Vec::new();
@@ -286,14 +280,12 @@ pub(super) async fn run(options: Options) -> Result<(), RunError> {
             Some(done) = done_in.recv() => Woken::Done(done),
             hint = monitor.next() => Woken::Hint(hint.unwrap_or(Hint::Overrun)),
             () = driver.prober.next(&mut batch) => Woken::Probes,
-            Some(reading) = readings_in.recv() => Woken::Reading(reading),
-            Some(filtered) = filtered_in.recv() => Woken::Filtered(filtered),
-            Some(incoming) = incoming_in.recv() => Woken::Asked(incoming),
-            Some(ask) = asks_in.recv() => Woken::Ask(ask),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            Some(seldom) = seldom_in.recv() => seldom,
             () = alarm.until(deadline) => Woken::Time,
         };
+        if matches!(woken, Woken::Stop) {
+            break;
+        }
         let now = clock::now();
         driver.turn(woken, &mut batch, now).await;
         driver.chronicle.counts.turn_took(clock::now().since(now));
@@ -311,11 +303,38 @@ enum Woken {
     Done(Done),
     Hint(Hint),
     Probes,
-    Reading(Reading),
     Filtered(Filtered),
     Asked(Incoming),
     Ask(Ask),
+    Stop,
     Time,
+}
+
+/// What comes seldom. A task of its own waits for it, so that the engine's looks at few sources each time it wakes.
+struct Seldom {
+    filtered: mpsc::Receiver<Filtered>,
+    incoming: mpsc::Receiver<Incoming>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+impl Seldom {
+    /// Holds one at the most; the others wait where they are.
+    async fn gather(mut self, [mut terminate, mut interrupt]: [Signal; 2], engine: mpsc::Sender<Woken>) {
+        loop {
+            // Safe to cancel: what was not received stays in its channel.
+            let woken = tokio::select! {
+                biased;
+                Some(filtered) = self.filtered.recv() => Woken::Filtered(filtered),
+                Some(incoming) = self.incoming.recv() => Woken::Asked(incoming),
+                Some(ask) = self.asks.recv() => Woken::Ask(ask),
+                _ = terminate.recv() => Woken::Stop,
+                _ = interrupt.recv() => Woken::Stop,
+            };
+            if engine.send(woken).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 impl Driver {
@@ -331,6 +350,7 @@ impl Driver {
             .min(rescan)
             .min(look)
             .min(self.gateways.deadline())
+            .min(self.meter.due())
             .min(self.ticked + TICK + TICK_PATIENCE)
     }
 
@@ -338,22 +358,35 @@ impl Driver {
         match woken {
             Woken::Done(done) => self.done(done, now),
             Woken::Hint(hint) => self.hint(hint, now),
-            Woken::Reading(reading) => self.reading(reading, now),
             Woken::Filtered(filtered) => self.filtered(filtered, now),
             Woken::Asked(incoming) => self.asked(incoming, now),
             Woken::Ask(ask) => self.ask(ask, now),
-            Woken::Probes | Woken::Time => {}
+            Woken::Probes | Woken::Time | Woken::Stop => {}
         }
         self.feed(batch, now);
         if self.engine().deadline() <= now {
-            // `now` was read first; whatever has arrived by then is taken before anything is called overdue.
-            tokio::task::yield_now().await;
-            self.take_probes(batch).await;
-            self.feed(batch, now);
+            // `now` was read first; whatever has arrived by then is taken before anything is called overdue, and before it
+            // is counted as traffic of the branch.
+            if self.engine().judges_silence(now) || self.meter.is_nearly_due(now) {
+                tokio::task::yield_now().await;
+                self.take_probes(batch).await;
+                self.feed(batch, now);
+            }
             self.core.poll(now);
         }
         self.due(now);
         self.drain(now);
+        self.read_counters(now);
+    }
+
+    fn read_counters(&mut self, now: Instant) {
+        if std::mem::take(&mut self.probed) || self.meter.due() <= now {
+            let readings = self.meter.read(now);
+            if !readings.is_empty() {
+                readings.into_iter().for_each(|reading| self.reading(reading, now));
+                self.drain(now);
+            }
+        }
     }
 
     /// What the probes' edge has ready, without waiting.
@@ -432,7 +465,7 @@ impl Driver {
         match action {
             Action::Probe(request) => {
                 let sent = self.prober.send(request);
-                self.awake.notify_one();
+                self.probed = true;
                 self.chronicle.counts.fold_event(&sent);
                 self.core.handle(sent, now);
             }
@@ -448,7 +481,7 @@ impl Driver {
                 self.jobs.try_send(Job::EndFlows { uplink, family, path }).ok();
             }
             Action::WatchCounters { uplink, every } => {
-                self.orders.try_send(Order::Every { uplink, every }).ok();
+                self.meter.set_every(uplink, every, now);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The loop that joins everything: tasks, channels, the clock, the watchdog. No rules of its own.
 //!
-//! One task owns the engine ([`driver`]); one changes the kernel ([`hands`]), switches first; one reads counters
-//! ([`meter`]); what is worth keeping goes to the [`chronicle`]. The process starts by adopting what the kernel has and
+//! One task owns the engine ([`driver`]) and reads counters ([`meter`]); one changes the kernel ([`hands`]), switches
+//! first; what is worth keeping goes to the [`chronicle`]. The process starts by adopting what the kernel has and
 //! stops by leaving it alone.
 
 mod alarm;

@@ -293,6 +293,11 @@ impl Engine {
         }
     }
 
+    /// Whether `poll` may hold against a line what was not answered. Whoever polls takes first what has arrived.
+    pub fn judges_silence(&self, now: Instant) -> bool {
+        self.lines.iter().flatten().flatten().any(|line| line.judges_silence(now))
+    }
+
     /// When `poll` has something to do.
     pub fn deadline(&self) -> Instant {
         let preferred = self.preferred.and_then(|(_, until)| until).unwrap_or(Instant::NEVER);

@@ -203,9 +203,18 @@ impl World {
                     self.engine.handle(counters, self.now);
                 }
             }
-            self.engine.poll(self.now);
+            self.poll();
             self.drain();
         }
+    }
+
+    /// Whoever polls does not look for replies first unless told to, so nothing may be held against a line then.
+    fn poll(&mut self) {
+        let (judges, told) = (self.engine.judges_silence(self.now), self.engine.facts.len());
+        self.engine.poll(self.now);
+        let blame = |fact: &Fact| matches!(fact, Fact::Transition { to: State::Suspect | State::Down, .. });
+        let blamed = self.engine.facts.iter().skip(told).any(|(_, fact)| blame(fact));
+        assert!(judges || !blamed, "{:?}", self.engine.facts);
     }
 
     fn active(&self) -> Vec<UplinkId> {

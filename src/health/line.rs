@@ -321,6 +321,12 @@ impl Line {
         self.schedule.due().min(self.flight.deadline()).min(recovery)
     }
 
+    /// Would a poll hold against the line what was not answered? Of a line that works it only sends the next probe.
+    pub fn judges_silence(&self, now: Instant) -> bool {
+        let works = matches!(self.state, State::Up | State::Degraded) && self.burst.is_none();
+        self.deadline() <= now && !(works && self.flight.deadline() > now)
+    }
+
     // --- what comes in
 
     pub fn handle_link(&mut self, link: Link, now: Instant, out: &mut Output) {

@@ -13,7 +13,6 @@ use crate::control::snapshot::ConfigFigures;
 use crate::control::status::{ConfigStatus, Status};
 use crate::daemon::clock;
 use crate::daemon::hands::Job;
-use crate::daemon::meter::Order;
 use crate::daemon::report;
 use crate::engine::action::{Action, Switch};
 use crate::engine::event::Event;
@@ -97,9 +96,7 @@ impl Driver {
             self.prober.set_resolvers(id, uplink.resolvers());
         }
         self.probes_dropped = 0;
-        self.generation = self.generation.wrapping_add(1);
-        let restart = Order::Restart { uplinks: config.uplinks.len(), generation: self.generation };
-        self.orders.try_send(restart).ok();
+        self.meter.restart(config.uplinks.len(), now);
         self.seen.clear();
         self.indices = vec![None; config.uplinks.len()];
         self.gateways = Default::default();

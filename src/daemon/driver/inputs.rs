@@ -9,7 +9,7 @@ use crate::config::model::UplinkId;
 use crate::daemon::clock;
 use crate::daemon::filter::Filtered;
 use crate::daemon::hands::{Done, chain};
-use crate::daemon::meter::{Order, Reading};
+use crate::daemon::meter::Reading;
 use crate::engine::action::Switch;
 use crate::engine::event::{Event, Link};
 use crate::kernel::netlink::monitor::Hint;
@@ -119,7 +119,7 @@ impl Driver {
                     tracing::info!("uplink {}: device {} is there", uplink.name, uplink.device);
                 }
                 come |= index.is_some() && self.ready;
-                self.orders.try_send(Order::Link { uplink: id, index }).ok();
+                self.meter.set_link(id, index);
                 self.prober.link_changed(id);
             }
         }
@@ -209,10 +209,7 @@ impl Driver {
     }
 
     pub(super) fn reading(&mut self, reading: Reading, now: Instant) {
-        let Reading { generation, uplink, counters, watched } = reading;
-        if generation != self.generation {
-            return;
-        }
+        let Reading { uplink, counters, watched } = reading;
         let event = Event::Counters {
             uplink,
             received: counters.received,
