@@ -22,12 +22,6 @@ IMAGE_NEEDS := mmdebstrap:mmdebstrap mcopy:mtools qemu-system-x86_64:qemu-system
 
 target := $(or $(CARGO_TARGET_DIR),target)
 release := $(target)/release/causeway
-# What a gateway runs is linked with musl, statically (docs/decisions.md, "The gateway's C library"). ring's C code needs no
-# library, so the compiler that is there will do.
-image_target := $(shell uname -m)-unknown-linux-musl
-image := $(target)/$(image_target)/image/causeway
-export CC_x86_64_unknown_linux_musl ?= gcc
-export CC_aarch64_unknown_linux_musl ?= $(if $(filter aarch64,$(shell uname -m)),gcc,aarch64-linux-gnu-gcc)
 # Network namespaces need root, or a user namespace in which we are root.
 inside := tools/inside
 nextest := $(shell command -v cargo-nextest)
@@ -112,9 +106,8 @@ powercut: ## the store of configs on a real ext4 that loses its power: make powe
 	CUTS=$(CUTS) cargo test --locked --test powercut_ext4 -- --nocapture
 
 bench: build ## the figures the design promises, measured on the binary that the image gets
-	rustup target add $(image_target)
-	cargo build --profile image --locked --no-default-features --target $(image_target)
-	CAUSEWAY_PROGRAM=$(abspath $(image)) $(release) lab bench
+	image/program $(shell dpkg --print-architecture)
+	CAUSEWAY_PROGRAM=$(abspath $(target)/$(shell uname -m)-unknown-linux-musl/image/causeway) $(release) lab bench
 
 pictures: deps ## docs/pictures/ again: each dashboard, drawn from the scripted outage (needs chromium)
 	@tools/deps chromium:chromium

@@ -197,6 +197,27 @@ fn nothing_on_it_runs_a_script() {
 
 #[test]
 #[ignore = "needs a built image: make image-test"]
+fn it_has_the_manual_of_its_own_commands() {
+    let files = std::fs::read_to_string(built().join("files")).expect("make image writes it");
+    let files: Vec<&str> = files.lines().collect();
+    for there in [
+        "man/man1/causeway.1",
+        "man/man1/causeway-status.1",
+        "man/man1/causeway-config-apply.1",
+        "bash-completion/completions/causeway",
+        "zsh/vendor-completions/_causeway",
+        "fish/vendor_completions.d/causeway.fish",
+    ] {
+        assert!(files.contains(&format!("usr/share/{there}").as_str()), "{there} in {files:?}");
+    }
+    for elsewhere in ["lab", "office", "man", "completions"] {
+        let page = format!("causeway-{elsewhere}");
+        assert!(!files.iter().any(|file| file.contains(&page)), "{page} is no command of a box");
+    }
+}
+
+#[test]
+#[ignore = "needs a built image: make image-test"]
 fn every_unit_is_fenced_in() {
     let security = std::fs::read_to_string(built().join("security")).expect("make image writes it");
     let scores: Vec<(&str, f64)> = security

@@ -138,9 +138,11 @@ pub enum Command {
     Config(ConfigCommand),
     /// What a shell needs to complete these commands: causeway completions bash > /etc/bash_completion.d/causeway
     #[cfg(feature = "manual")]
+    #[cfg_attr(not(feature = "lab"), command(hide = true))] // The image has the files instead.
     Completions { shell: super::manual::Shell },
     /// The manual page, or one for each command into a folder
     #[cfg(feature = "manual")]
+    #[cfg_attr(not(feature = "lab"), command(hide = true))]
     Man {
         /// Made if it is not there; without it the main page is printed
         #[arg(value_name = "DIR")]

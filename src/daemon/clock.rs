@@ -6,13 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::ledger::clock::Judge;
 pub(super) use crate::probe::io::clock::now;
 
-/// When this was built, in seconds since 1970; 2026-01-01 where the build does not say.
+/// 2026-01-01, in seconds since 1970: nothing of ours was built before.
+const BEGINNING: u64 = 1_767_225_600;
+
+/// When this was built, in seconds since 1970, if the build says it ([`SOURCE_DATE_EPOCH`]).
+///
+/// [`SOURCE_DATE_EPOCH`]: https://reproducible-builds.org/specs/source-date-epoch/
 pub(super) const BUILT: u64 = match option_env!("SOURCE_DATE_EPOCH") {
     Some(text) => match u64::from_str_radix(text, 10) {
-        Ok(seconds) => seconds,
-        Err(_) => 1_767_225_600,
+        Ok(seconds) if seconds > BEGINNING => seconds,
+        Ok(_) | Err(_) => BEGINNING,
     },
-    None => 1_767_225_600,
+    None => BEGINNING,
 };
 
 /// One for all who ask, so that the ledger, the status and the config cannot disagree.
