@@ -28,7 +28,7 @@ const SCRAPES: u32 = 60;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn rows() -> Result<Vec<Row>, LabError> {
-    let mut world = cost::start(cost::IDLE)?;
+    let mut world = cost::start(cost::IDLE_FAST)?;
     world.gateway.start_front()?;
     let host = world.gateway.host().clone();
     let address = address();
