@@ -42,7 +42,7 @@ pub(crate) struct Bars {
 
 pub(crate) fn bars() -> Bars {
     let (forwards, uki) = match arch() {
-        // Measured on two idle cores: 24 s; on a machine of half the speed, right after all other tests, and with a third more to do, 56 s.
+        // Measured on two idle cores: 24 s, and 37 to 55 s in an hour in which the host gave them less.
         Arch::Amd64 => (Bar::emulated(25.0, 86.0), Bar::of(28.0)),
         // Measured on two idle cores: 36 s under EDK2, 21 s under U-Boot; once 78 s, right after both images were written.
         Arch::Arm64 => (Bar::emulated(40.0, 100.0), Bar::of(46.0)),
