@@ -46,6 +46,8 @@ const IN_FORCE_WITHIN: Duration = Duration::from_secs(45);
 const STARTED_WITHIN: Duration = Duration::from_secs(5);
 /// A flag is seen in milliseconds, and a list read in a few more.
 const READ_WITHIN: Duration = Duration::from_secs(2);
+/// How long it is looked whether a route or an address of ours stays, before it counts as taken away.
+const GONE_AFTER: Duration = Duration::from_secs(3);
 /// New plans before giving up: the kernel was changed under us each time.
 const ROUNDS: usize = 3;
 /// `dnsmasq --test` takes milliseconds, and a second for the longest list of fixed hosts.
@@ -238,26 +240,33 @@ impl Services {
 
     /// What is otherwise than the branch wants it, in words.
     pub async fn verify(&self, netlink: &Netlink, branch: &Branch) -> Result<Vec<String>, ServicesError> {
+        self.looked(netlink, branch).await.map(|(_, differences)| differences)
+    }
+
+    /// What is to do, and all that differs, in words.
+    async fn looked(&self, netlink: &Netlink, branch: &Branch) -> Result<(Vec<Step>, Vec<String>), ServicesError> {
         let wanted = self.wanted(branch)?;
         let found = self.found(netlink, branch).await?;
         let steps = plan::plan(&found, &wanted, self.backend);
         let mut differences: Vec<String> = steps.iter().map(|step| format!("{TO_DO}{}", step.describe())).collect();
         differences.extend(links::missing(&found.links, &wanted.links));
         differences.extend(self.unserved(branch, &wanted, &found.links).await);
-        Ok(differences)
+        Ok((steps, differences))
     }
 
     /// As [`Self::verify`], of `services` that others use meanwhile: what is under way gets the time that a service may take. The
-    /// uplinks of a new config have other resolvers, and dnsmasq hears of them last; at start-up it is started by two.
+    /// uplinks of a new config have other resolvers, and dnsmasq hears of them last; at start-up it is started by two. A route or
+    /// an address that is gone again, with a lease that ended, comes back by another [`Self::apply`] only.
     pub async fn settled(
         services: &Mutex<Self>,
         netlink: &Netlink,
         branch: &Branch,
     ) -> Result<Vec<String>, ServicesError> {
-        let patience = Patience::of(IN_FORCE_WITHIN);
+        let (patience, gone) = (Patience::of(IN_FORCE_WITHIN), Patience::of(GONE_AFTER));
         loop {
-            let differences = services.lock().await.verify(netlink, branch).await?;
-            if differences.is_empty() || patience.is_over() {
+            let (steps, differences) = services.lock().await.looked(netlink, branch).await?;
+            let is_gone = steps.iter().any(|step| matches!(step.act, Act::Link(_)));
+            if differences.is_empty() || patience.is_over() || (is_gone && gone.is_over()) {
                 return Ok(differences);
             }
             patience.pause().await;
