@@ -29,7 +29,7 @@ const APPLIED_WITHIN: Duration = Duration::from_secs(2);
 /// The trial's soft limit, and room for a slow machine.
 const UNDONE_WITHIN: Duration = Duration::from_secs(60);
 /// A minute after the return it is measured whose fault it was.
-const VERDICT_WITHIN: Duration = Duration::from_secs(150);
+const VERDICT_WITHIN: Duration = Duration::from_secs(110);
 const OFFICE_KNOWS_WITHIN: Duration = Duration::from_secs(15);
 /// Packets a second of each till.
 const RATE: u32 = 200;
