@@ -42,9 +42,9 @@ pub(crate) struct Bars {
 
 pub(crate) fn bars() -> Bars {
     let (forwards, uki) = match arch() {
-        // Measured on two idle cores: 24 s, and 37 to 55 s in an hour in which the host gave them less.
+        // Measured: 24 s on two idle cores, 37 s on the same machine when it was slower, 43 and 56 s on another.
         Arch::Amd64 => (Bar::emulated(25.0, 86.0), Bar::of(28.0)),
-        // Measured on two idle cores: 36 s under EDK2, 21 s under U-Boot; once 78 s, right after both images were written.
+        // Measured: 32, 37 and once 78 s under EDK2 (cause unknown, right after both images were written), 21 s under U-Boot.
         Arch::Arm64 => (Bar::emulated(40.0, 100.0), Bar::of(46.0)),
     };
     Bars {

@@ -256,7 +256,7 @@ impl Services {
 
     /// As [`Self::verify`], of `services` that others use meanwhile: what is under way gets the time that a service may take. The
     /// uplinks of a new config have other resolvers, and dnsmasq hears of them last; at start-up it is started by two. A route or
-    /// an address that is gone again, with a lease that ended, comes back by another [`Self::apply`] only.
+    /// an address that is gone again comes back by another [`Self::apply`] only.
     pub async fn settled(
         services: &Mutex<Self>,
         netlink: &Netlink,
